@@ -1,0 +1,78 @@
+"""Survey images of galaxies in, a morphology catalogue out."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name → module that holds it. Loaded on first use, so that `import rosse` and `rosse --help` stay quick.
+_PUBLIC = {
+    "Cutouts": "rosse.cutouts",
+    "Survey": "rosse.surveys",
+    "SURVEYS": "rosse.surveys",
+    "Status": "rosse.status",
+    "RosseError": "rosse.errors",
+    "InputError": "rosse.errors",
+    "OptionError": "rosse.errors",
+    "FileError": "rosse.errors",
+    "CatalogueError": "rosse.errors",
+    "RunError": "rosse.errors",
+    "StorageError": "rosse.errors",
+    "MissingPackageError": "rosse.errors",
+    "Sersic": "rosse.light.components",
+    "Exponential": "rosse.light.components",
+    "DeVaucouleurs": "rosse.light.components",
+    "PointSource": "rosse.light.components",
+    "fit": "rosse.fitting",
+    "Fit": "rosse.fitting",
+    "detect": "rosse.detection",
+    "Detection": "rosse.detection",
+    "open_mosaic": "rosse.io",
+    "Mosaic": "rosse.io",
+    "read_cutouts": "rosse.io",
+    "open_catalogue": "rosse.store",
+    "Catalogue": "rosse.store",
+}
+
+if TYPE_CHECKING:
+    from rosse.cutouts import Cutouts as Cutouts
+    from rosse.detection import Detection as Detection
+    from rosse.detection import detect as detect
+    from rosse.errors import CatalogueError as CatalogueError
+    from rosse.errors import FileError as FileError
+    from rosse.errors import InputError as InputError
+    from rosse.errors import MissingPackageError as MissingPackageError
+    from rosse.errors import OptionError as OptionError
+    from rosse.errors import RosseError as RosseError
+    from rosse.errors import RunError as RunError
+    from rosse.errors import StorageError as StorageError
+    from rosse.fitting import Fit as Fit
+    from rosse.fitting import fit as fit
+    from rosse.io import Mosaic as Mosaic
+    from rosse.io import open_mosaic as open_mosaic
+    from rosse.io import read_cutouts as read_cutouts
+    from rosse.light.components import DeVaucouleurs as DeVaucouleurs
+    from rosse.light.components import Exponential as Exponential
+    from rosse.light.components import PointSource as PointSource
+    from rosse.light.components import Sersic as Sersic
+    from rosse.status import Status as Status
+    from rosse.store import Catalogue as Catalogue
+    from rosse.store import open_catalogue as open_catalogue
+    from rosse.surveys import SURVEYS as SURVEYS
+    from rosse.surveys import Survey as Survey
+
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'rosse' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
