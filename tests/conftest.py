@@ -1,0 +1,22 @@
+"""What every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch is loaded: the tests run in several processes already, one for each core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Directory of real galaxies: ROSSE_REAL_DATA, else shared/data beside the repository."""
+    folder = Path(os.environ.get("ROSSE_REAL_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("the real galaxies are not here: ROSSE_REAL_DATA names their folder, not part of the project")
+    return folder
