@@ -1,0 +1,1 @@
+"""Two measured fields that need no download: one simulated with known truth, one real."""
