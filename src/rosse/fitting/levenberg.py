@@ -1,0 +1,139 @@
+"""Levenberg-Marquardt for many small problems at once, with bounds; each problem converges on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# chi^2, half its negative gradient and half its Gauss-Newton Hessian at points (B, P) of the problems `rows` (B,):
+# (B,), (B, P) and (B, P, P), float64
+Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Minimum:
+    """Where each problem ended.
+
+    Parameters
+    ----------
+    vector : (B, P) the best point found.
+    chi2 : (B,) at `vector`.
+    normal : (B, P, P) half the Gauss-Newton Hessian of chi^2 at `vector`: the inverse of the covariance.
+    converged : (B,) whether chi^2 had settled.
+    at_bound : (B, P) parameters that a bound holds back.
+    evaluations : (B,) number of evaluations.
+    """
+
+    vector: Tensor
+    chi2: Tensor
+    normal: Tensor
+    converged: Tensor
+    at_bound: Tensor
+    evaluations: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Limits:
+    """What a step must respect.
+
+    Parameters
+    ----------
+    lower, upper : (B, P) bounds.
+    free : (P,) or (B, P) parameters that move.
+    step : (P,) largest change of each parameter in one iteration.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    free: Tensor
+    step: Tensor
+
+
+def minimise(
+    evaluate: Evaluate, start: Tensor, limits: Limits, *, max_iterations: int = 100, tolerance: float = 1e-3
+) -> Minimum:
+    """Minimise chi^2 of each problem of a batch.
+
+    Parameters
+    ----------
+    evaluate : chi^2 and its normal equations; called with the problems that still move.
+    start : (B, P).
+    limits : bounds, free parameters and largest steps.
+    max_iterations : evaluations per problem at most.
+    tolerance : a problem has settled when a full Gauss-Newton step promises a smaller change of chi^2 than this. A
+        change of chi^2 by 1 is one standard deviation.
+
+    Notes
+    -----
+    Marquardt (1963) damping scaled by the diagonal; the gain ratio sets the damping (Nielsen 1999); bounds are an
+    active set on top of clipping (Kanzow, Yamashita & Fukushima 2004).
+    """
+    batch = len(start)
+    free = limits.free.expand_as(start)
+    best = start.clamp(limits.lower, limits.upper)
+    rows = torch.arange(batch, device=start.device)
+    chi2, gradient, normal = evaluate(best, rows)
+    damping = torch.full_like(chi2, 1e-3)
+    growth = torch.full_like(chi2, 2.0)
+    evaluations = torch.ones(batch, dtype=torch.int32, device=start.device)
+    converged = torch.zeros(batch, dtype=torch.bool, device=start.device)
+    moving = torch.isfinite(chi2)
+    for _ in range(max_iterations):
+        rows = torch.nonzero(moving).flatten()
+        if not len(rows):
+            break
+        low, high, at = limits.lower[rows], limits.upper[rows], best[rows]
+        held = blocked(at, gradient[rows], low, high) | ~free[rows]
+        step = solve_damped(normal[rows], gradient[rows], damping[rows], held)
+        trial = (at + step.clamp(-limits.step, limits.step)).clamp(low, high)
+        step = trial - at
+        promised = predicted_decrease(step, gradient[rows], normal[rows])
+        new_chi2, new_gradient, new_normal = evaluate(trial, rows)
+        evaluations[rows] += 1
+        gain = (chi2[rows] - new_chi2) / promised.clamp_min(1e-12)
+        better = torch.isfinite(new_chi2) & (new_chi2 <= chi2[rows] + rounding(chi2[rows]))
+        took = rows[better]
+        best[took], chi2[took] = trial[better], new_chi2[better]
+        gradient[took], normal[took] = new_gradient[better], new_normal[better]
+        shrink = (1 - (2 * gain.clamp(-10, 10) - 1) ** 3).clamp(0.1, 2.0)
+        damping[rows] = torch.where(better, damping[rows] * shrink, damping[rows] * growth[rows]).clamp(1e-9, 1e12)
+        growth[rows] = torch.where(better, 2.0, growth[rows] * 2)
+        small = better & (promised < tolerance) & (damping[rows] < 1.0)
+        stuck = ~better & ((promised < tolerance) | (damping[rows] > 1e10))
+        settled = small | (stuck & (promised < tolerance))
+        converged[rows] |= settled
+        moving[rows] = ~(settled | stuck)
+    at_bound = blocked(best, gradient, limits.lower, limits.upper) & free
+    return Minimum(
+        vector=best, chi2=chi2, normal=normal, converged=converged, at_bound=at_bound, evaluations=evaluations
+    )
+
+
+def blocked(at: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Parameters at a bound whose descent leads out of it; `gradient` points downhill."""
+    return ((at <= lower) & (gradient <= 0)) | ((at >= upper) & (gradient >= 0))
+
+
+def solve_damped(normal: Tensor, gradient: Tensor, damping: Tensor, held: Tensor) -> Tensor:
+    """Step (B, P) of the damped normal equations, with the `held` parameters left where they are."""
+    moves = ~held
+    scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt() * moves
+    scaled = normal * scale[:, :, None] * scale[:, None, :]  # a unit diagonal: parameters of any unit
+    eye = torch.eye(normal.shape[1], dtype=normal.dtype, device=normal.device)
+    scaled = scaled + eye * (damping[:, None, None] + held[:, :, None].to(normal.dtype))
+    step, info = torch.linalg.solve_ex(scaled, gradient * scale)
+    step = torch.where((info == 0)[:, None] & torch.isfinite(step), step, torch.zeros_like(step))
+    return step * scale
+
+
+def predicted_decrease(step: Tensor, gradient: Tensor, normal: Tensor) -> Tensor:
+    """Decrease of chi^2 (B,) that the quadratic model promises for a step."""
+    return 2 * (step * gradient).sum(1) - torch.einsum("bp,bpq,bq->b", step, normal, step)
+
+
+def rounding(chi2: Tensor) -> Tensor:
+    """How far two equal chi^2 may differ, because models are drawn in single precision."""
+    return 1e-7 * chi2 + 1e-9
