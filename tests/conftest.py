@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before torch is loaded: the tests run in several processes already, one for each core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples on every run; a slow moment of the machine is not a failure.
+settings.register_profile("rosse", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("rosse")
 
 ROOT = Path(__file__).resolve().parents[1]
 

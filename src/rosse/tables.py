@@ -70,7 +70,8 @@ def to_arrow(table: Table) -> pa.Table:
         mask = np.ma.getmaskarray(column) if np.ma.isMaskedArray(column) else None
         data = np.asarray(np.ma.getdata(column))
         data = data.astype(data.dtype.newbyteorder("=")) if data.dtype.kind in "iufcb" else data.astype(str)
-        array = pa.array(data.tolist() if data.dtype.kind == "U" or data.ndim > 1 else data, mask=mask)
+        kind = _arrow_type(data)
+        array = pa.array(data.tolist() if data.dtype.kind == "U" or data.ndim > 1 else data, type=kind, mask=mask)
         metadata = {"unit": str(column.unit or ""), "description": str(column.description or "")}
         arrays.append(array)
         fields.append(pa.field(name, array.type, metadata=metadata))
@@ -91,10 +92,24 @@ def to_astropy(table: pa.Table) -> Table:
             out[field.name] = AstropyColumn(_plain(data), **about)
             continue
         mask = chunked.is_null().to_numpy(zero_copy_only=False)
-        fill: Any = "" if pa.types.is_string(field.type) or pa.types.is_large_string(field.type) else 0
-        data = chunked.fill_null(fill).to_numpy(zero_copy_only=False)
+        data = chunked.fill_null(_fill_value(field.type)).to_numpy(zero_copy_only=False)
         out[field.name] = MaskedColumn(_plain(data), mask=mask, **about)
     return out
+
+
+def _arrow_type(data: np.ndarray[Any, Any]) -> pa.DataType:
+    """Type by the column, not by its entries: a table without rows has the same schema as a full one."""
+    kind = pa.string() if data.dtype.kind == "U" else pa.from_numpy_dtype(data.dtype)
+    for _ in range(data.ndim - 1):
+        kind = pa.list_(kind)
+    return kind
+
+
+def _fill_value(kind: pa.DataType) -> Any:
+    """What stands under the mask where an entry is null."""
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return ""
+    return False if pa.types.is_boolean(kind) else 0
 
 
 def _plain(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
