@@ -1,0 +1,97 @@
+"""From pixels to labelled sources: sky and detection take turns until neither changes the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from rosse.detection.background import Sky, grow_sources, measure_sky
+from rosse.detection.options import DetectOptions
+from rosse.detection.segmentation import segment
+from rosse.detection.significance import DetectionImage, detection_image
+
+if TYPE_CHECKING:
+    from rosse.io import Section
+
+Pixels = NDArray[np.float32]
+
+_ROUNDS = 3  # the sky changes by less than a hundredth of its noise after the third
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Field:
+    """A section after sky subtraction and detection.
+
+    Parameters
+    ----------
+    flux : (C, H, W) sky-subtracted.
+    ivar : (C, H, W) of `flux`, with the sources' photon noise where the gain is known; 0 for bad pixels.
+    sky : level and noise.
+    image : what was searched.
+    labels : (H, W) 0 sky, 1..N sources.
+    """
+
+    flux: Pixels
+    ivar: Pixels
+    sky: Sky
+    image: DetectionImage
+    labels: NDArray[np.int32]
+
+
+def find_sources(
+    section: Section, gain: NDArray[np.float64], kernel: NDArray[np.float64], options: DetectOptions
+) -> Field:
+    """Subtract the sky and label the sources of a section.
+
+    Parameters
+    ----------
+    section : pixels as read.
+    gain : (C,) electrons per flux unit, NaN unknown.
+    kernel : (h, w) detection filter.
+
+    Notes
+    -----
+    The sky is first measured with the sources in it, then twice around the sources found so far. A galaxy larger
+    than a cell of the mesh is thus not taken for sky: its cells end up masked and take the level around it.
+    """
+    flux = np.where(section.bad, np.float32(0.0), section.flux).astype(np.float32, copy=False)
+    mask = section.bad
+    for _ in range(_ROUNDS):
+        sky = measure_sky(flux, mask, options)
+        clean = np.where(section.bad, np.float32(0.0), flux - sky.level)
+        ivar = _background_ivar(section, sky)
+        image = detection_image(clean, ivar, kernel)
+        mask = _around_sources(image, section.bad, options)
+    labels = segment(image.significance, options)
+    return Field(flux=clean, ivar=_with_photons(clean, ivar, section, gain), sky=sky, image=image, labels=labels)
+
+
+def _background_ivar(section: Section, sky: Sky) -> Pixels:
+    if section.ivar is not None:
+        return np.where(section.bad, np.float32(0.0), section.ivar).astype(np.float32, copy=False)
+    return np.where(section.bad, np.float32(0.0), 1.0 / np.square(sky.rms)).astype(np.float32, copy=False)
+
+
+def _with_photons(flux: Pixels, ivar: Pixels, section: Section, gain: NDArray[np.float64]) -> Pixels:
+    """Add the sources' photon noise where the noise was measured on the sky; a given noise map is left as it is."""
+    known = np.isfinite(gain) & (gain > 0)
+    if section.ivar is not None or not known.any():
+        return ivar
+    rate = np.where(known, 1.0 / np.where(known, gain, 1.0), 0.0)[:, None, None]
+    return np.asarray(ivar / (1.0 + ivar * np.maximum(flux, 0.0) * rate), dtype=np.float32)
+
+
+def _around_sources(image: DetectionImage, bad: NDArray[np.bool_], options: DetectOptions) -> NDArray[np.bool_]:
+    """Bad pixels and sources with their surroundings; less of the surroundings where too little sky would be left."""
+    found, count = ndimage.label(image.significance > options.threshold, structure=np.ones((3, 3)))
+    small = np.bincount(found.ravel(), minlength=count + 1) < options.min_pixels
+    found[small[found]] = 0
+    for factor in (options.grow, 0.0):
+        mask = bad | grow_sources(found.astype(np.int32), factor)
+        if not mask.all(0).mean() > 0.97:
+            return np.asarray(mask)
+    return bad

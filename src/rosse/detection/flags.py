@@ -1,0 +1,83 @@
+"""What may be wrong with a source."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from rosse.detection.moments import Shapes
+from rosse.detection.options import Flag
+from rosse.detection.photometry import Photometry
+
+Bools = NDArray[np.bool_]
+Labels = NDArray[np.int32]
+
+_BRIGHTER = 10.0  # a neighbour this many times brighter disturbs the photometry within its Kron aperture
+
+
+def touching_labels(labels: Labels) -> NDArray[np.int64]:
+    """Pairs (P, 2) of labels that meet, diagonally too, the smaller first."""
+    pairs = []
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here = labels[: labels.shape[0] - dy, max(0, -dx) : labels.shape[1] - max(0, dx)]
+        there = labels[dy:, max(0, dx) : labels.shape[1] + min(0, dx)]
+        meet = (here != there) & (here > 0) & (there > 0)
+        pairs.append(np.stack([here[meet], there[meet]], axis=1))
+    joined = np.sort(np.concatenate(pairs), axis=1).astype(np.int64)
+    return np.unique(joined, axis=0)
+
+
+def labels_with(pixels: Bools, labels: Labels, count: int) -> Bools:
+    """Which of the labels 1..count own any of these pixels, (count,)."""
+    found = np.zeros(count + 1, dtype=bool)
+    found[labels[pixels]] = True
+    return found[1:]
+
+
+def near_bright(shapes: Shapes, light: Photometry) -> Bools:
+    """Sources whose centre lies within the Kron aperture of one that is far brighter."""
+    brightness = np.nan_to_num(light.auto_detection)
+    reach = light.kron * shapes.a
+    hit = np.zeros(len(shapes), dtype=bool)
+    if len(shapes) < 2:
+        return hit
+    tree = cKDTree(np.stack([shapes.x, shapes.y], axis=1))
+    for row in np.nonzero(brightness > _BRIGHTER * np.median(brightness))[0]:
+        near = np.array(tree.query_ball_point((shapes.x[row], shapes.y[row]), reach[row]), dtype=np.int64)
+        hit[near[brightness[near] * _BRIGHTER < brightness[row]]] = True
+    return hit
+
+
+def image_flags(
+    labels: Labels, *, no_data: Bools, saturated: Bools, sides: tuple[bool, bool, bool, bool], shapes: Shapes
+) -> NDArray[np.int32]:
+    """Flags that follow from the pixels: `EDGE`, `SATURATED`, `BLENDED`.
+
+    Parameters
+    ----------
+    labels : (H, W)
+    no_data : (H, W) pixels without weight in every band.
+    saturated : (H, W) pixels that are saturated in any band.
+    sides : whether the first row, last row, first column, last column of the section is the image's own border.
+    shapes : of the labels.
+    """
+    count = len(shapes)
+    flags = np.zeros(count, dtype=np.int32)
+    border = np.zeros(labels.shape, dtype=bool)
+    for side, line in zip(sides, ((0, ...), (-1, ...), (..., 0), (..., -1)), strict=True):
+        if side:
+            border[line] = True
+    beside = ndimage.binary_dilation(_large(no_data), structure=np.ones((3, 3)))
+    flags[labels_with(border | beside, labels, count)] |= Flag.EDGE
+    column, row = np.rint(shapes.x).astype(int), np.rint(shapes.y).astype(int)
+    core = no_data[np.clip(row, 0, labels.shape[0] - 1), np.clip(column, 0, labels.shape[1] - 1)]
+    flags[labels_with(saturated, labels, count) | core] |= Flag.SATURATED
+    flags[np.unique(touching_labels(labels)) - 1] |= Flag.BLENDED
+    return flags
+
+
+def _large(no_data: Bools) -> Bools:
+    """Areas without data, single bad pixels and columns left out: those do not end the image."""
+    return np.asarray(ndimage.binary_opening(no_data, structure=np.ones((5, 5)), border_value=1) & no_data)
