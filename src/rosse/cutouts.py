@@ -29,7 +29,7 @@ class Cutouts:
     Parameters
     ----------
     flux : (B, C, H, W)
-        Sky-subtracted flux per pixel.
+        Sky-subtracted flux per pixel. It may be NaN or infinite where `ivar` is 0, and is 0 there then.
     ivar : (B, C, H, W)
         Inverse variance of `flux`; 0 leaves a pixel out.
     psf : (B or 1, C, h, w), unit sum, or None
@@ -64,6 +64,8 @@ class Cutouts:
 
     def __post_init__(self) -> None:
         _check_pixels(self.flux, self.ivar)
+        if not bool(torch.isfinite(self.flux).all()):  # without weight, but 0 * NaN is NaN in every sum
+            _put(self, "flux", self.flux.nan_to_num(0.0, 0.0, 0.0))
         b, c = self.flux.shape[:2]
         _put(self, "bands", tuple(self.bands) or _default_bands(c))
         if len(self.bands) != c:
@@ -125,10 +127,12 @@ class Cutouts:
         keep = np.isfinite(flux)
         if mask is not None:
             keep &= ~_like("mask", mask, flux).astype(bool)
-        weight = _weight(flux, keep, sigma, ivar)
+        weight = np.where(keep, _weight(flux, keep, sigma, ivar), 0.0)
+        if float(weight.max(initial=0.0)) > np.finfo(np.float32).max:
+            raise InputError("1 / sigma^2 is too large for float32; give image and noise in a smaller unit of flux")
         return cls(
             flux=torch.from_numpy(np.where(keep, flux, 0.0).astype(np.float32)),
-            ivar=torch.from_numpy(np.where(keep, weight, 0.0).astype(np.float32)),
+            ivar=torch.from_numpy(weight.astype(np.float32)),
             psf=None if psf is None else _psf_axes(psf),
             scale=_filled(scale, flux.shape[0]),
             zeropoint=_filled(zeropoint, flux.shape[1]),
@@ -142,8 +146,11 @@ class Cutouts:
 
     def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any] | Tensor) -> Cutouts:
         """The chosen galaxies, always as a batch: ``cutouts[3]`` is a batch of one."""
-        index = np.arange(len(self))[rows.cpu().numpy() if isinstance(rows, Tensor) else rows]
-        index = np.atleast_1d(index)
+        if isinstance(rows, Tensor):
+            rows = rows.cpu().numpy()
+        elif isinstance(rows, Sequence) and not len(rows):
+            rows = slice(0)  # NumPy takes an empty list for numbers that are no index
+        index = np.atleast_1d(np.arange(len(self))[rows]).copy()  # torch has no negative strides
         at = torch.as_tensor(index, device=self.flux.device)
         changed: dict[str, Any] = {
             n: getattr(self, n)[at] for n in ("flux", "ivar", "scale", "corner", "north", "parity")
