@@ -128,7 +128,7 @@ class Cutouts:
         if mask is not None:
             keep &= ~_like("mask", mask, flux).astype(bool)
         weight = np.where(keep, _weight(flux, keep, sigma, ivar), 0.0)
-        if float(weight.max(initial=0.0)) > np.finfo(np.float32).max:
+        if float(weight.max(initial=0.0)) > float(np.finfo(np.float32).max):
             raise InputError("1 / sigma^2 is too large for float32; give image and noise in a smaller unit of flux")
         return cls(
             flux=torch.from_numpy(np.where(keep, flux, 0.0).astype(np.float32)),
