@@ -38,10 +38,10 @@ format: $(STAMPS)/check ## format the code and mend what lint can mend
 	$(PY) -m ruff check --fix .
 
 docs: $(STAMPS)/docs ## build the documentation into site/, without network
-	$(PY) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 serve-docs: $(STAMPS)/docs ## show the documentation in a browser while writing it
-	$(PY) -m mkdocs serve --strict
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs serve --strict
 
 figures: $(STAMPS)/run ## draw the pictures of README and docs again
 	$(PY) docs/figures.py
