@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -68,9 +69,16 @@ def room_of(path: Path) -> str:
 def imports_of(path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     top = {id(node) for node in _run_on_load(tree)}
+    version_only = {node.attr for node in ast.walk(tree) if _is_attribute_of(node, "rosse")} <= {"__version__"}
     for node in ast.walk(tree):
         for target in _targets(node, path):
+            if target == "rosse" and version_only:
+                continue
             yield Import(source=path, line=getattr(node, "lineno", 0), target=target, at_top=id(node) in top)
+
+
+def _is_attribute_of(node: ast.AST, name: str) -> TypeGuard[ast.Attribute]:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
 
 
 def _run_on_load(tree: ast.AST) -> Iterator[ast.AST]:
