@@ -1,0 +1,121 @@
+"""What a worker does with one partition, and what it hands back; nothing is raised and nothing is printed there."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+class Partition(Protocol):
+    """A part of a survey that is computed alone.
+
+    `key` is unique in its run, serves as a file name and never depends on the number of workers; `weight` is its
+    share of the work, in any unit.
+    """
+
+    @property
+    def key(self) -> str:
+        """File name of the part."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """Share of the work."""
+        ...
+
+
+Step = Callable[[Any], pa.Table]  # partition → rows; picklable
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Note:
+    """A log record that travels from a worker to the process that shows it."""
+
+    logger: str
+    level: int
+    text: str
+
+    def replay(self) -> None:
+        """Log it here."""
+        logging.getLogger(self.logger).log(self.level, "%s", self.text)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """How one partition ended.
+
+    Parameters
+    ----------
+    key : of the partition.
+    rows : its rows, or None when the step raised.
+    reason : what it raised; empty when all went well.
+    notes : what was logged meanwhile.
+    """
+
+    key: str
+    rows: pa.Table | None
+    reason: str = ""
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """The step as an engine sees it."""
+
+    step: Step
+
+    def __call__(self, partition: Partition) -> Outcome:
+        """Rows of one partition, or the reason why there are none."""
+        with _collected() as notes:
+            try:
+                rows = self.step(partition)
+            except Exception as err:
+                notes.append(Note(logger=__name__, level=logging.DEBUG, text=traceback.format_exc()))
+                reason = f"{type(err).__name__}: {err}"
+                return Outcome(key=partition.key, rows=None, reason=reason, notes=tuple(notes))
+        return Outcome(key=partition.key, rows=rows, notes=tuple(notes))
+
+
+def status_counts(rows: pa.Table) -> Counter[str]:
+    """Number of rows by status; empty when the rows have none."""
+    if "status" not in rows.column_names:
+        return Counter()
+    return Counter({entry["values"]: entry["counts"] for entry in pc.value_counts(rows["status"]).to_pylist()})
+
+
+class _Collector(logging.Handler):
+    def __init__(self, notes: list[Note]) -> None:
+        super().__init__()
+        self.notes = notes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.notes.append(Note(logger=record.name, level=record.levelno, text=record.getMessage()))
+
+
+@contextmanager
+def _collected() -> Iterator[list[Note]]:
+    """What rosse logs and what any library warns of, kept here instead of going to a worker's stderr."""
+    notes: list[Note] = []
+    logger, handler = logging.getLogger("rosse"), _Collector(notes)
+    before = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            yield notes
+        notes += [
+            Note(logger="rosse.warnings", level=logging.DEBUG, text=f"{w.category.__name__}: {w.message}")
+            for w in caught or ()
+        ]
+    finally:
+        logger.propagate = before
+        logger.removeHandler(handler)
