@@ -225,7 +225,7 @@ def test_few_positional_parameters() -> None:
             # a typer command's parameters are options of the command line, whatever Python calls them
             if len(names) > MAX_POSITIONAL and room_of(path) != "cli" and name not in EXCEPTIONS:
                 found[name] = names
-    assert not found
+    assert not found, "\n".join(f"{name}: {what}" for name, what in found.items())
 
 
 def test_classes_have_few_public_methods() -> None:
@@ -236,4 +236,4 @@ def test_classes_have_few_public_methods() -> None:
                 methods = [m.name for m in node.body if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")]
                 if len(methods) > MAX_METHODS and f"{path.relative_to(PACKAGE)}::{node.name}" not in EXCEPTIONS:
                     found[node.name] = methods
-    assert not found
+    assert not found, "\n".join(f"{name}: {what}" for name, what in found.items())
