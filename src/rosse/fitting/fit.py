@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from rosse.cutouts import Cutouts, pad_cutouts
@@ -25,6 +24,9 @@ from rosse.light.render import Layout, draw
 from rosse.status import Status
 
 log = logging.getLogger(__name__)
+
+# Smallest eigenvalue of the correlation-like normal matrix that single-precision pixels can tell from zero.
+SINGULAR_BELOW = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class FitOptions:
 
     max_iterations: int = 80
     tolerance: float = 1e-3
-    flux_in_frame: float = 0.65
+    flux_in_frame: float = 0.75
     batch_pixels: int | None = None
 
     def __post_init__(self) -> None:
@@ -154,7 +156,7 @@ def _reach(line: Tensor, length: int) -> NDArray[np.int64]:
     distance = (torch.arange(length, device=line.device) - centre).abs()
     reach = torch.where(line, distance, 0).amax(1).cpu().numpy()
     rounded = np.ceil((2 * reach + 1) / 16) * 16
-    return np.minimum(rounded, length).astype(np.int64)
+    return np.asarray(np.minimum(rounded, length), dtype=np.int64)
 
 
 def _fit_singly(batch: Cutouts, layout: Layout, options: FitOptions, rows: _Rows, index: NDArray[np.int64]) -> None:
@@ -179,14 +181,12 @@ def _fit_batch(batch: Cutouts, layout: Layout, options: FitOptions, rows: _Rows,
     )
     problem = Problem(flux=batch.flux, root=batch.ivar.sqrt(), grid=grid, layout=layout)
     start = _start(batch, problem)
+    limits = _limits(batch, layout, start)
     minimum = minimise(
-        problem.evaluate,
-        start,
-        _limits(batch, layout, start),
-        max_iterations=options.max_iterations,
-        tolerance=options.tolerance,
+        problem.evaluate, start, limits, max_iterations=options.max_iterations, tolerance=options.tolerance
     )
-    _write(minimum, problem, options, rows, index)
+    covariance, singular = _covariance(minimum, limits.free)
+    _write(minimum, covariance, singular, problem, options, rows, index)
 
 
 def _start(batch: Cutouts, problem: Problem) -> Tensor:
@@ -249,13 +249,20 @@ def _limits(batch: Cutouts, layout: Layout, start: Tensor) -> Limits:
     return Limits(lower=lower, upper=upper, free=free, step=step)
 
 
-def _write(minimum: Minimum, problem: Problem, options: FitOptions, rows: _Rows, index: NDArray[np.int64]) -> None:
-    """Covariance, share of light in the frame and status of finished fits."""
-    covariance, singular = _covariance(minimum)
+def _write(
+    minimum: Minimum,
+    covariance: Tensor,
+    singular: Tensor,
+    problem: Problem,
+    options: FitOptions,
+    rows: _Rows,
+    index: NDArray[np.int64],
+) -> None:
+    """Share of light in the frame and status of finished fits, and all of it into their rows."""
     images = draw(problem.layout, minimum.vector, problem.grid)
     flux = minimum.vector[:, problem.layout.first_flux :].sum(1)
     in_frame = images.sum((1, 2, 3), dtype=torch.float64) / flux
-    status = torch.zeros(len(flux), dtype=torch.int8, device=flux.device)
+    status = torch.full_like(in_frame, Status.OK, dtype=torch.int8)
     status[in_frame < options.flux_in_frame] = Status.EXCEEDS_FRAME
     status[minimum.at_bound.any(1)] = Status.AT_BOUND
     status[~minimum.converged] = Status.NOT_CONVERGED
@@ -272,22 +279,16 @@ def _write(minimum: Minimum, problem: Problem, options: FitOptions, rows: _Rows,
         getattr(rows, name)[index] = value.cpu().numpy()
 
 
-def _covariance(minimum: Minimum) -> tuple[Tensor, Tensor]:
+def _covariance(minimum: Minimum, free: Tensor) -> tuple[Tensor, Tensor]:
     """Covariance (B, P, P) with NaN for what did not move, and which galaxies (B,) have none."""
     normal = minimum.normal
-    diagonal = normal.diagonal(dim1=1, dim2=2)
-    moved = ~minimum.at_bound & (diagonal > 0)
-    return _inverted(normal, moved)
-
-
-def _inverted(normal: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
-    diagonal = normal.diagonal(dim1=1, dim2=2)
-    scale = torch.where(moved, diagonal.clamp_min(1e-300).rsqrt(), 0.0)
-    scaled = normal * scale[:, :, None] * scale[:, None, :]
-    scaled = scaled + torch.diag_embed((~moved).to(normal.dtype))
-    values = torch.linalg.eigvalsh(scaled.nan_to_num(0.0))
-    singular = ~torch.isfinite(scaled).all(2).all(1) | (values[:, 0] < 1e-9)
-    safe = torch.where(singular[:, None, None], torch.eye(normal.shape[1], dtype=normal.dtype, device=normal.device), scaled)
-    covariance = torch.linalg.inv(safe) * scale[:, :, None] * scale[:, None, :]
-    nothing = ~(moved[:, :, None] & moved[:, None, :]) | singular[:, None, None]
-    return torch.where(nothing, math.nan, covariance), singular
+    moved = free & ~minimum.at_bound
+    scale = torch.where(moved, normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt(), 0.0)
+    scaled = normal * scale[:, :, None] * scale[:, None, :]  # a unit diagonal, so that one threshold fits all units
+    eye = torch.eye(normal.shape[1], dtype=normal.dtype, device=normal.device)
+    scaled = torch.where((moved[:, :, None] & moved[:, None, :]), scaled, eye)
+    lowest = torch.linalg.eigvalsh(scaled.nan_to_num(0.0))[:, 0]
+    singular = ~torch.isfinite(scaled).all(2).all(1) | (lowest < SINGULAR_BELOW)
+    inverse = torch.linalg.inv(torch.where(singular[:, None, None], eye, scaled))
+    unknown = ~(moved[:, :, None] & moved[:, None, :]) | singular[:, None, None]
+    return torch.where(unknown, math.nan, inverse * scale[:, :, None] * scale[:, None, :]), singular

@@ -84,7 +84,11 @@ class Fit:
         vector = torch.from_numpy(np.atleast_2d(self.vector[rows])).to(cutouts.flux.device)
         good = torch.isfinite(vector).all(1)
         grid = fourier_grid(
-            cutouts.frame, cutouts.psf, bands=self.layout.bands, psf_has_pixel=cutouts.psf_has_pixel, device=vector.device
+            cutouts.frame,
+            cutouts.psf,
+            bands=self.layout.bands,
+            psf_has_pixel=cutouts.psf_has_pixel,
+            device=vector.device,
         )
         with torch.no_grad():
             images = draw(self.layout, torch.where(good[:, None], vector, 0.0), grid)

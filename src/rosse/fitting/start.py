@@ -46,7 +46,8 @@ def starting_ellipses(flux: Tensor, ivar: Tensor, *, psf_sigma: Tensor | None = 
 def psf_width(psf: Tensor) -> Tensor:
     """Gaussian width (B or 1,) in pixels of PSF stamps (B or 1, C, h, w): from peak and sum, mean over bands."""
     peak = psf.amax((-2, -1)).clamp_min(1e-6)
-    return (1 / (2 * math.pi * peak)).sqrt().mean(1)
+    sigma: Tensor = (1 / (2 * math.pi * peak)).sqrt().mean(1)
+    return sigma
 
 
 def _one_band(flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +81,9 @@ def _adaptive_moments(image: Tensor, weight: Tensor, iterations: int = 12) -> tu
         reach = cov.diagonal(dim1=1, dim2=2).sum(1).sqrt()
         x = x + torch.where(good, mean_x.clamp(-reach, reach), 0.0)
         y = y + torch.where(good, mean_y.clamp(-reach, reach), 0.0)
-        second = torch.stack([(light * dx * dx).sum((1, 2)), (light * dx * dy).sum((1, 2)), (light * dy * dy).sum((1, 2))])
+        second = torch.stack(
+            [(light * dx * dx).sum((1, 2)), (light * dx * dy).sum((1, 2)), (light * dy * dy).sum((1, 2))]
+        )
         xx, xy, yy = 2 * second / safe  # a Gaussian under a weight like itself comes out half as wide
         new = torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
         new = _positive(new, floor=0.6, ceiling=largest)
@@ -94,7 +97,8 @@ def _adaptive_moments(image: Tensor, weight: Tensor, iterations: int = 12) -> tu
 def _positive(cov: Tensor, *, floor: float, ceiling: float = math.inf) -> Tensor:
     """Covariance matrices (B, 2, 2) with both variances within limits."""
     values, vectors = torch.linalg.eigh(cov.nan_to_num(floor))
-    return vectors @ torch.diag_embed(values.clamp(floor, ceiling)) @ vectors.transpose(-1, -2)
+    limited: Tensor = vectors @ torch.diag_embed(values.clamp(floor, ceiling)) @ vectors.transpose(-1, -2)
+    return limited
 
 
 def _axes(cov: Tensor) -> tuple[Tensor, Tensor, Tensor]:

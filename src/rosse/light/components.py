@@ -118,7 +118,7 @@ class _Elliptical(Component):
 
     @abstractmethod
     def _split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """ln r_e, n, ln q and theta, (B,) each."""
+        """Logarithm of r_e, n, logarithm of q, and theta, (B,) each."""
 
     def spectrum(self, values: Tensor, ky: Tensor, kx: Tensor) -> tuple[Tensor, list[Tensor]]:
         ln_r, n, ln_q, theta = self._split(values)
@@ -296,7 +296,9 @@ class Model:
         if not names:
             raise OptionError("a model needs at least one component")
         if len(names) > 1 and (len(set(names)) < len(names) or "" in names):
-            raise OptionError(f"components that add up need names of their own, e.g. Sersic('bulge'); these came: {names}")
+            raise OptionError(
+                f"components that add up need names of their own, e.g. Sersic('bulge'); these came: {names}"
+            )
 
     def __add__(self, other: Component | Model) -> Model:
         return Model(self.components + (other.components if isinstance(other, Model) else (other,)))
@@ -309,5 +311,3 @@ class Model:
 def as_model(model: Component | Model) -> Model:
     """A model of one component, or the model itself."""
     return model if isinstance(model, Model) else Model((model,))
-
-

@@ -54,11 +54,11 @@ def _offsets(centre: Tensor, node_y: Tensor, node_x: Tensor, size: tuple[int, in
     centre = centre.to(torch.float64)
     dy = node_y[None, None, :, None] - centre[:, 1, None, None, None] - copy_y[None, :, None, None]
     dx = node_x[None, None, None, :] - centre[:, 0, None, None, None] - copy_x[None, :, None, None]
-    return torch.broadcast_tensors(dy, dx)[0], torch.broadcast_tensors(dy, dx)[1]
+    return dy.expand(*dy.shape[:-1], len(node_x)), dx.expand(*dx.shape[:-2], len(node_y), -1)
 
 
 def _evenly_spread(component: Component, values: Tensor, grid: FourierGrid) -> Tensor:
-    """Surface brightness (B,) of all copies beyond `RINGS`: their light within the cell is what one galaxy has there."""
+    """Surface brightness (B,) of all copies beyond `RINGS`: together what one galaxy has outside that box."""
     half = (RINGS + 0.5) * grid.size[0], (RINGS + 0.5) * grid.size[1]
     return component.flux_outside(values.to(torch.float64), half) / (grid.size[0] * grid.size[1])
 

@@ -41,7 +41,7 @@ class FourierGrid:
         if self.zones > 1:
             lead, (my, mx) = spectra.shape[:-2], (self.size[0], self.size[1] // 2 + 1)
             spectra = spectra.reshape(*lead, self.zones, my, self.zones, mx).sum((-4, -2))
-        images = torch.fft.irfft2(spectra, s=self.size)
+        images: Tensor = torch.fft.irfft2(spectra, s=self.size)
         return images[..., : self.frame[0], : self.frame[1]]
 
     def rows(self, rows: Tensor) -> FourierGrid:
@@ -54,7 +54,12 @@ class FourierGrid:
 
 
 def fourier_grid(
-    frame: tuple[int, int], psf: Tensor | None, *, bands: int = 1, psf_has_pixel: bool = True, device: str | torch.device = "cpu"
+    frame: tuple[int, int],
+    psf: Tensor | None,
+    *,
+    bands: int = 1,
+    psf_has_pixel: bool = True,
+    device: str | torch.device = "cpu",
 ) -> FourierGrid:
     """Grid and transfer function for images of `frame` pixels.
 
@@ -86,7 +91,8 @@ def psf_transfer(psf: Tensor, size: tuple[int, int]) -> Tensor:
     h, w = psf.shape[-2:]
     padded = torch.zeros(*psf.shape[:-2], *size, dtype=torch.float32, device=psf.device)
     padded[..., :h, :w] = psf
-    return torch.fft.rfft2(torch.roll(padded, (-(h // 2), -(w // 2)), dims=(-2, -1)))
+    transfer: Tensor = torch.fft.rfft2(torch.roll(padded, (-(h // 2), -(w // 2)), dims=(-2, -1)))
+    return transfer
 
 
 def gaussian_psf(fwhm: float, size: int) -> Tensor:
@@ -105,4 +111,5 @@ def _padded(length: int, stamp: int) -> int:
 
 def _sinc(k: Tensor) -> Tensor:
     """Transform of a pixel of unit width."""
-    return torch.special.sinc(k / (2 * math.pi))
+    value: Tensor = torch.special.sinc(k / (2 * math.pi))
+    return value

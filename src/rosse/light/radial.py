@@ -42,10 +42,12 @@ class SersicConstants(NamedTuple):
 
 
 def sersic_constants(n: Tensor) -> SersicConstants:
-    """b and ln of the normalisation ``b^(2n) / (2 pi n Gamma(2n))`` with their derivatives by ln n, (B,)."""
+    """Constant b and ln of the normalisation ``b^(2n) / (2 pi n Gamma(2n))`` with their derivatives by ln n, (B,)."""
     ln_n = torch.log(n.to(torch.float64))
     values, slopes = _constants_table()
-    value, slope = _hermite(torch.as_tensor(values), torch.as_tensor(slopes), ln_n.cpu(), math.log(N_RANGE[0]), STEP_LN_N)
+    value, slope = _hermite(
+        torch.as_tensor(values), torch.as_tensor(slopes), ln_n.cpu(), math.log(N_RANGE[0]), STEP_LN_N
+    )
     value, slope = value.to(n), slope.to(n)
     return SersicConstants(n, value[..., 0], slope[..., 0], value[..., 1], slope[..., 1])
 
@@ -75,7 +77,8 @@ def sersic_profile(u: Tensor, constants: SersicConstants) -> tuple[Tensor, Tenso
 def sersic_flux_within(u: Tensor, constants: SersicConstants) -> Tensor:
     """Fraction of the total flux within `u` half-light radii (Graham & Driver 2005, eq. 2)."""
     n, b = (c.reshape(c.shape + (1,) * (u.ndim - c.ndim)).to(torch.float64) for c in constants[:2])
-    return torch.special.gammainc(2 * n, b * u.to(torch.float64) ** (1 / n))
+    within: Tensor = torch.special.gammainc(2 * n, b * u.to(torch.float64) ** (1 / n))
+    return within
 
 
 class SersicTransform(NamedTuple):
@@ -86,11 +89,11 @@ class SersicTransform(NamedTuple):
     pieces : (B * K, 8)
         Polynomial coefficients on each of K intervals of ln kappa: four of the transform, four of its derivative by
         ln n.
-    count : K.
+    intervals : K.
     """
 
     pieces: Tensor
-    count: int
+    intervals: int
 
 
 def sersic_transform(n: Tensor, *, device: torch.device | str | None = None) -> SersicTransform:
@@ -132,10 +135,10 @@ def read_transform(transform: SersicTransform, ln_kappa: Tensor) -> tuple[Tensor
     H, dH/dln kappa, dH/dln n, each shaped like `ln_kappa`. H is 1 at kappa = 0.
     """
     batch = ln_kappa.shape[0]
-    at = ((ln_kappa - math.log(KAPPA_RANGE[0])) * (1.0 / STEP_LN_KAPPA)).clamp_(0.0, transform.count - 1e-3)
+    at = ((ln_kappa - math.log(KAPPA_RANGE[0])) * (1.0 / STEP_LN_KAPPA)).clamp_(0.0, transform.intervals - 1e-3)
     left = at.to(torch.int32)
     t = (at - left).reshape(-1)
-    first = torch.arange(0, batch * transform.count, transform.count, dtype=torch.int32, device=at.device)
+    first = torch.arange(0, batch * transform.intervals, transform.intervals, dtype=torch.int32, device=at.device)
     row = (left.reshape(batch, -1) + first[:, None]).reshape(-1)
     c = torch.index_select(transform.pieces, 0, row)
     value = torch.addcmul(c[:, 0], t, torch.addcmul(c[:, 1], t, torch.addcmul(c[:, 2], t, c[:, 3])))
@@ -147,13 +150,15 @@ def read_transform(transform: SersicTransform, ln_kappa: Tensor) -> tuple[Tensor
 
 def _nodes(span: tuple[float, float], step: float) -> NDArray[np.float64]:
     count = math.ceil(math.log(span[1] / span[0]) / step) + 1
-    return math.log(span[0]) + step * np.arange(count)
+    return math.log(span[0]) + step * np.arange(count, dtype=np.float64)
 
 
 def _b_slope(n: NDArray[np.float64]) -> NDArray[np.float64]:
     """db/dn, by a five-point difference of the exact inverse."""
     h = 1e-3 * n
-    return np.asarray((8 * (sersic_b(n + h) - sersic_b(n - h)) - (sersic_b(n + 2 * h) - sersic_b(n - 2 * h))) / (12 * h))
+    return np.asarray(
+        (8 * (sersic_b(n + h) - sersic_b(n - h)) - (sersic_b(n + 2 * h) - sersic_b(n - 2 * h))) / (12 * h)
+    )
 
 
 @lru_cache(maxsize=1)
@@ -187,11 +192,13 @@ def _transform_table() -> NDArray[np.float64]:
     kernel = np.exp(-np.outer(ln_kappa, s)) * (step / (2 * np.pi))  # (K, T)
     b, db = sersic_b(n)[:, None], _b_slope(n)[:, None]
     bessel = (s - 1) * math.log(2) + special.loggamma(s / 2) - special.loggamma(1 - s / 2)
-    m = np.exp(bessel + n[:, None] * s * np.log(b) + special.loggamma(n[:, None] * (2 - s)) - special.gammaln(2 * n)[:, None])
+    m = np.exp(
+        bessel + n[:, None] * s * np.log(b) + special.loggamma(n[:, None] * (2 - s)) - special.gammaln(2 * n)[:, None]
+    )
     psi = s * np.log(b) + n[:, None] * s * db / b + (2 - s) * special.digamma(n[:, None] * (2 - s))
     d_ln_n = n[:, None] * (psi - 2 * special.digamma(2 * n)[:, None])
     parts = [m, -s * m, d_ln_n * m, -s * d_ln_n * m]
-    return np.stack([(part @ kernel.T).real for part in parts], axis=-1)
+    return np.asarray(np.stack([(part @ kernel.T).real for part in parts], axis=-1), dtype=np.float64)
 
 
 @lru_cache(maxsize=4)

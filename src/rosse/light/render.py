@@ -42,7 +42,8 @@ class Layout:
 
     @property
     def first_flux(self) -> int:
-        return self.shapes[-1].stop
+        """Place of the first flux."""
+        return 2 + sum(len(component.parameters) for component in self.model.components)
 
     @property
     def size(self) -> int:
