@@ -311,8 +311,10 @@ def _identifiers(value: Any, count: int) -> NDArray[np.str_]:
 
 
 def _checked_psf(psf: Tensor, b: int, c: int) -> Tensor:
+    if psf.ndim == 4 and psf.shape[1] == 1:
+        psf = psf.expand(-1, c, -1, -1)  # one PSF for all bands
     if psf.ndim != 4 or psf.shape[0] not in (1, b) or psf.shape[1] != c:
-        raise InputError(f"psf has shape {tuple(psf.shape)}; ({b} or 1, {c}, height, width) is wanted")
+        raise InputError(f"psf has shape {tuple(psf.shape)}; ({b} or 1, {c} or 1, height, width) is wanted")
     _refuse(~torch.isfinite(psf), "psf is not finite", "give a PSF without NaN or infinity")
     total = psf.to(torch.float64).sum((-2, -1), keepdim=True)
     _refuse(total <= 0, "psf sums to zero or less", "give a PSF whose pixels sum to one")

@@ -28,7 +28,10 @@ def transform(n: float, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 @given(n=st.floats(0.3, 8.0))
 def test_half_the_light_is_within_r_e(n: float) -> None:
     constants = sersic_constants(torch.tensor([n], dtype=torch.float64))
-    integrand = lambda u: 2 * np.pi * u * float(sersic_profile(torch.tensor([[u]]).double(), constants)[0])
+
+    def integrand(u):
+        return 2 * np.pi * u * float(sersic_profile(torch.tensor([[u]]).double(), constants)[0])
+
     assert integrate.quad(integrand, 0, 1, limit=200)[0] == pytest.approx(0.5, abs=2e-6)
 
 
@@ -59,7 +62,10 @@ def test_transform_is_galsims(n: float) -> None:
 def test_transform_beyond_galsims_reach_is_the_integral(kappa: float) -> None:
     n, b = 8.0, float(special.gammaincinv(16.0, 0.5))
     norm = np.exp(2 * n * np.log(b) - special.gammaln(2 * n)) / n
-    integrand = lambda t: norm * np.exp(2 * t - b * np.exp(t / n)) * special.j0(kappa * np.exp(t))
+
+    def integrand(t):
+        return norm * np.exp(2 * t - b * np.exp(t / n)) * special.j0(kappa * np.exp(t))
+
     exact = integrate.quad(integrand, -40, np.log(4000 / kappa), limit=20000)[0]
     assert transform(n, np.array([kappa]))[0][0] == pytest.approx(exact, abs=2e-5)
 

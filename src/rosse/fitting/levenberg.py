@@ -87,9 +87,9 @@ def minimise(
             break
         low, high, at = limits.lower[rows], limits.upper[rows], best[rows]
         held = blocked(at, gradient[rows], low, high) | ~free[rows]
-        step = solve_damped(normal[rows], gradient[rows], damping[rows], held)
-        trial = (at + step.clamp(-limits.step, limits.step)).clamp(low, high)
-        step = trial - at
+        room = torch.maximum(low - at, -limits.step), torch.minimum(high - at, limits.step)
+        step = solve_in_box(normal[rows], gradient[rows], damping[rows], held, room)
+        trial = (at + step).clamp(low, high)
         promised = predicted_decrease(step, gradient[rows], normal[rows])
         new_chi2, new_gradient, new_normal = evaluate(trial, rows)
         evaluations[rows] += 1
@@ -101,11 +101,10 @@ def minimise(
         shrink = (1 - (2 * gain.clamp(-10, 10) - 1) ** 3).clamp(0.1, 2.0)
         damping[rows] = torch.where(better, damping[rows] * shrink, damping[rows] * growth[rows]).clamp(1e-9, 1e12)
         growth[rows] = torch.where(better, 2.0, growth[rows] * 2)
-        small = better & (promised < tolerance) & (damping[rows] < 1.0)
-        stuck = ~better & ((promised < tolerance) | (damping[rows] > 1e10))
-        settled = small | (stuck & (promised < tolerance))
+        flat = (promised >= 0) & (promised < tolerance)
+        settled = flat & (~better | (damping[rows] < 1.0))  # a small step under heavy damping proves nothing
         converged[rows] |= settled
-        moving[rows] = ~(settled | stuck)
+        moving[rows] = ~(settled | (damping[rows] > 1e10))
     at_bound = blocked(best, gradient, limits.lower, limits.upper) & free
     return Minimum(
         vector=best, chi2=chi2, normal=normal, converged=converged, at_bound=at_bound, evaluations=evaluations
@@ -117,16 +116,43 @@ def blocked(at: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor) -> Tenso
     return ((at <= lower) & (gradient <= 0)) | ((at >= upper) & (gradient >= 0))
 
 
-def solve_damped(normal: Tensor, gradient: Tensor, damping: Tensor, held: Tensor) -> Tensor:
-    """Step (B, P) of the damped normal equations, with the `held` parameters left where they are."""
-    moves = ~held
-    scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt() * moves
+def solve_in_box(
+    normal: Tensor, gradient: Tensor, damping: Tensor, held: Tensor, room: tuple[Tensor, Tensor], rounds: int = 4
+) -> Tensor:
+    """Step (B, P) of the damped normal equations that stays within its box.
+
+    Parameters
+    ----------
+    normal, gradient, damping : (B, P, P), (B, P), (B,)
+    held : (B, P) parameters that stay where they are.
+    room : lowest and highest step of each parameter, (B, P) each.
+    rounds : parameters that would leave the box are put on its wall and the others solved again, this many times.
+    """
+    step = torch.zeros_like(gradient)
+    fixed = held
+    for _ in range(rounds):
+        trial = torch.where(fixed, step, solve_damped(normal, gradient, damping, fixed, step))
+        inside = torch.clamp(trial, *room)
+        leaves = ~fixed & (inside != trial)
+        step = torch.where(fixed | leaves, torch.where(fixed, step, inside), trial)
+        if not leaves.any():
+            break
+        fixed = fixed | leaves
+    return torch.clamp(step, *room)
+
+
+def solve_damped(normal: Tensor, gradient: Tensor, damping: Tensor, fixed: Tensor, step: Tensor) -> Tensor:
+    """Solution (B, P) of the damped normal equations where the `fixed` parameters take the given `step`."""
+    scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt()
     scaled = normal * scale[:, :, None] * scale[:, None, :]  # a unit diagonal: parameters of any unit
     eye = torch.eye(normal.shape[1], dtype=normal.dtype, device=normal.device)
-    scaled = scaled + eye * (damping[:, None, None] + held[:, :, None].to(normal.dtype))
-    step, info = torch.linalg.solve_ex(scaled, gradient * scale)
-    step = torch.where((info == 0)[:, None] & torch.isfinite(step), step, torch.zeros_like(step))
-    return step * scale
+    scaled = scaled + eye * damping[:, None, None]
+    known = torch.where(fixed, step / scale, 0.0)
+    right = gradient * scale - (scaled @ known[:, :, None])[:, :, 0]
+    both_free = ~fixed[:, :, None] & ~fixed[:, None, :]
+    solution, info = torch.linalg.solve_ex(torch.where(both_free, scaled, eye), torch.where(fixed, 0.0, right))
+    usable = (info == 0)[:, None] & torch.isfinite(solution)
+    return torch.where(usable, solution, 0.0) * scale
 
 
 def predicted_decrease(step: Tensor, gradient: Tensor, normal: Tensor) -> Tensor:
