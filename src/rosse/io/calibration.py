@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rosse.errors import OptionError
 from rosse.io.headers import header_band, header_gain, header_saturation, header_zeropoint
+from rosse.io.say import say
 from rosse.io.source import Source
 from rosse.io.wcs import local_frame
 from rosse.surveys import Survey
@@ -73,8 +74,8 @@ def _bands(source: Source, survey: Survey | None, wanted: Sequence[str] | None) 
         told = header_band(source.headers[0], of_survey) if source.headers else ""
         return source, (told or (of_survey[0] if len(of_survey) == 1 else "band"),)
     if survey is not None and len(survey.bands) == count:
-        log.warning("%s does not name its %d bands; they are taken as %s's %s", source.label, count, survey.name,
-                    ", ".join(survey.bands))  # fmt: skip
+        say(log, logging.WARNING, "bands", "%s does not name its %d bands; they are taken as %s's %s", source.label,
+            count, survey.name, ", ".join(survey.bands))  # fmt: skip
         return source, survey.bands
     return source, tuple(f"band{i}" for i in range(count))
 
@@ -136,7 +137,8 @@ def _fill(
         differs = what == "zeropoint" and np.isfinite(survey[i]) and abs(value - survey[i]) > 0.01
         level = logging.WARNING if differs else logging.INFO
         other = f", not the survey's {survey[i]:g}" if differs else ""
-        log.log(level, "%s: %s %g is taken from the header (%s)%s", source.planes[i].label, what, value, key, other)
+        say(log, level, f"{what} {key}", "%s: %s %g is taken from the header (%s)%s", source.planes[i].label, what,
+            value, key, other)  # fmt: skip
     return np.where(np.isfinite(out), out, survey)
 
 
@@ -156,5 +158,6 @@ def image_scale(source: Source, wcs: WCS | None, survey: Survey | None, given: f
     values = [value for _, value in known]
     if max(values) > (1 + TOLERANCE) * min(values):
         each = ", ".join(f"{name} {value:.4g}" for name, value in known)
-        log.warning("%s: pixel scales disagree (arcsec/pixel: %s); %s is used", source.label, each, known[0][0])
+        say(log, logging.WARNING, "scale", "%s: pixel scales disagree (arcsec/pixel: %s); %s is used", source.label,
+            each, known[0][0])  # fmt: skip
     return values[0]

@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from rosse.errors import FileError
 from rosse.io.fits import FitsPlane, card, clean_header, hdu_label, open_hdus, planes_of
+from rosse.io.say import say
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,16 @@ def _automatic(path: str, hdus: fits.HDUList, role: str, like: str) -> list[int]
     if len(fitting) > 1 and not stack:
         fitting = [i for i in fitting if like and hdus[i].name == like.upper()] or fitting
     if len(fitting) == 1 or stack:
-        log.info("%s: of %d images, %s is taken as %s", path, len(images), hdu_label(path, hdus, fitting[0]), role)
+        say(
+            log,
+            logging.INFO,
+            f"hdu {role}",
+            "%s: of %d images, %s is taken as %s",
+            path,
+            len(images),
+            hdu_label(path, hdus, fitting[0]),
+            role,
+        )
         return fitting
     example = hdus[fitting[0] if fitting else images[0]]
     index = fitting[0] if fitting else images[0]

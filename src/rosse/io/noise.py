@@ -118,6 +118,16 @@ def clipped(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.median(kept)), float(np.std(kept))
 
 
+def sky_sigma(flux: NDArray[np.float64], keep: NDArray[np.bool_]) -> tuple[float, float]:
+    """Level and scatter of the sky of a cutout, from the outer tenth of its frame (where the galaxy is faintest)."""
+    height, width = flux.shape
+    rim = max(3, min(height, width) // 10)
+    inside = np.zeros(flux.shape, dtype=bool)
+    inside[rim : height - rim, rim : width - rim] = True
+    chosen = keep & ~inside if (keep & ~inside).sum() >= 25 else keep
+    return clipped(flux[chosen])
+
+
 def weight_factor(flux: Plane, weight: Plane, windows: int = 5, size: int = 128) -> float:
     """Factor that turns a relative weight into inverse variance: the one that makes the sky's scatter unity.
 

@@ -20,6 +20,7 @@ from rosse.errors import InputError, OptionError
 from rosse.io import psfex
 from rosse.io.choose import split_name
 from rosse.io.psfex import Model
+from rosse.io.say import say
 from rosse.io.source import ARRAY_SUFFIXES, Source, open_source
 
 log = logging.getLogger(__name__)
@@ -192,7 +193,8 @@ def _from_source(source: Source, has_pixel: bool) -> FieldPsf:
     stamps = np.stack([plane.read(*whole).astype(np.float64) for plane in source.planes])
     stamps, off = unit_sum(stamps, source.label)
     if off > 1e-3:
-        log.warning("%s: the PSF does not sum to one (off by up to %.2g); it was normalised", source.label, off)
+        say(log, logging.WARNING, "psf sum",
+            "%s: the PSF does not sum to one (off by up to %.2g); it was normalised", source.label, off)  # fmt: skip
     return FieldPsf.constant(stamps, has_pixel=has_pixel, bands=source.bands)
 
 
@@ -209,6 +211,7 @@ def unit_sum(stamps: NDArray[np.float64], label: str) -> tuple[NDArray[np.float6
         ..., 0, 0
     ]
     if float(np.abs(centre).max()) > 0.25 * max(1.0, 0.02 * min(height, width)):
-        log.warning("%s: the PSF's centroid is %.2f pixels off the pixel (h // 2, w // 2) that is taken as its centre; "
-                    "fitted positions move by that much", label, float(np.abs(centre).max()))  # fmt: skip
+        say(log, logging.WARNING, "psf centre",
+            "%s: the PSF's centroid is %.2f pixels off the pixel (h // 2, w // 2) that is taken as its centre; "
+            "fitted positions move by that much", label, float(np.abs(centre).max()))  # fmt: skip
     return stamps / total, float(np.abs(total - 1).max())

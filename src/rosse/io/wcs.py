@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from rosse.io.fits import clean_header
+from rosse.io.say import say
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,14 @@ def celestial_wcs(header: fits.Header, label: str = "header") -> WCS | None:
             usable = bool(np.isfinite(wcs.all_pix2world([[0.0, 0.0], [1.0, 1.0]], 0)).any())
         except Exception as err:  # wcslib has a dozen error types for headers that make no sense
             first = str(err).strip().splitlines()[0] if str(err).strip() else type(err).__name__
-            log.warning("%s: its sky coordinates cannot be used (%s); positions stay in pixels", label, first)
+            say(
+                log,
+                logging.WARNING,
+                "wcs",
+                "%s: its sky coordinates cannot be used (%s); positions stay in pixels",
+                label,
+                first,
+            )
             return None
     return wcs if usable else None
 

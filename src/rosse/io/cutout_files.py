@@ -1,0 +1,161 @@
+"""Cutouts from files: which files belong to which galaxy. Pixels are read in `loading`."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rosse.errors import InputError
+from rosse.io.noise import mask_kind as checked_mask
+from rosse.io.noise import one_noise
+from rosse.io.patterns import Pattern, find_pattern
+from rosse.io.source import PICTURE_SUFFIXES
+from rosse.surveys import Survey
+from rosse.surveys import survey as find_survey
+
+if TYPE_CHECKING:
+    from rosse.io.psf_files import FieldPsf
+
+Pathlike = str | os.PathLike[str]
+Files = Pathlike | Sequence[Pathlike]
+PerBand = float | Sequence[float] | Mapping[str, float] | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """How files are to be read; shared by all entries of a list.
+
+    Parameters
+    ----------
+    survey, bands, scale, zeropoint, gain, extension : as in `read_cutouts`.
+    noise_kind : one of sigma, variance, ivar, weight; empty if the noise is to be estimated.
+    noise : one number for all pixels, where that was given instead of files.
+    psf : one PSF for all, where an array or a `FieldPsf` was given instead of files.
+    psf_has_pixel : whether PSF stamps contain the integration over the pixel.
+    mask_kind, mask_bits : what mask files hold.
+    common_zeropoint : zero point to which all cutouts are brought, where those of a manifest differ.
+    run : name under which remarks are made once.
+    """
+
+    survey: Survey | None = None
+    bands: tuple[str, ...] | None = None
+    scale: float | None = None
+    zeropoint: PerBand = None
+    gain: PerBand = None
+    extension: str | int | None = None
+    noise_kind: str = ""
+    noise: float | None = None
+    psf: FieldPsf | None = None
+    psf_has_pixel: bool = True
+    mask_kind: str = "bool"
+    mask_bits: int | None = None
+    common_zeropoint: float | None = None
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CutoutFiles:
+    """The files of one galaxy; each role has one file, or one for each band, or none.
+
+    Parameters
+    ----------
+    id : unique text.
+    image, noise, psf, mask : paths, or ``path[EXT]``.
+    ra, dec : degrees; NaN: taken from the image's WCS.
+    x, y : position in the field, pixels from 0, at which a PSF that varies over the field is taken; NaN where unknown.
+    scale, zeropoint, bands : of this galaxy, where a manifest gives them; they win over `reading`.
+    reading : what holds for all.
+    """
+
+    id: str
+    image: tuple[str, ...]
+    noise: tuple[str, ...] = ()
+    psf: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    ra: float = np.nan
+    dec: float = np.nan
+    x: float = np.nan
+    y: float = np.nan
+    scale: float | None = None
+    zeropoint: float | tuple[float, ...] | None = None
+    bands: tuple[str, ...] | None = None
+    reading: Reading = field(default_factory=Reading)
+
+
+def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, each documented once
+    source: Files,
+    *,
+    survey: str | Survey | None = None,
+    pattern: str | Pattern | Mapping[str, str] | None = None,
+    sigma: Files | float | None = None,
+    variance: Files | float | None = None,
+    ivar: Files | float | None = None,
+    weight: Files | float | None = None,
+    psf: Any = None,
+    psf_has_pixel: bool | None = None,
+    mask: Files | None = None,
+    mask_kind: str | None = None,
+    mask_bits: int | None = None,
+    bands: Sequence[str] | None = None,
+    scale: float | None = None,
+    zeropoint: PerBand = None,
+    gain: PerBand = None,
+    extension: str | int | None = None,
+    estimate_noise: bool = False,
+) -> list[CutoutFiles]:
+    """List the galaxies that `source` holds and the files of each; reads no pixels. Arguments as in `read_cutouts`."""
+    from rosse.io.listing import list_entries
+
+    about = None if survey is None else find_survey(survey)
+    reading = Reading(
+        survey=about,
+        bands=None if bands is None else (bands,) if isinstance(bands, str) else tuple(bands),
+        scale=scale,
+        zeropoint=zeropoint,
+        gain=gain,
+        extension=extension,
+        psf_has_pixel=about.psf_has_pixel if psf_has_pixel is None and about else psf_has_pixel is not False,
+        mask_bits=mask_bits,
+    )
+    given: dict[str, Any] = {"psf": psf, "mask": mask}
+    noise = one_noise(sigma=sigma, variance=variance, ivar=ivar, weight=weight)
+    if noise is not None:
+        given[noise[0]] = noise[1]
+    kind = None if mask_kind is None and mask_bits is None else checked_mask(mask_kind, mask_bits)
+    entries = list_entries(source, find_pattern(pattern), given, reading, kind)
+    _refuse_twice([entry.id for entry in entries])
+    _need_noise(entries, estimate_noise)
+    return entries
+
+
+def _refuse_twice(ids: Sequence[str]) -> None:
+    names, counts = np.unique(np.asarray(ids, dtype=str), return_counts=True)
+    twice = names[counts > 1]
+    if twice.size:
+        more = f" and {twice.size - 8} more" if twice.size > 8 else ""
+        raise InputError(f"ids must be unique, but these come more than once: {', '.join(twice[:8])}{more}; "
+                         "give a manifest with an id column")  # fmt: skip
+
+
+def _need_noise(entries: Sequence[CutoutFiles], estimate: bool) -> None:
+    lacking = [
+        entry for entry in entries if not entry.noise and entry.reading.noise is None and not is_picture(entry.image)
+    ]
+    none_named = len(lacking) == len(entries) or not lacking[0].reading.noise_kind if lacking else False
+    if none_named and not estimate:
+        raise InputError(
+            f"no noise came for {len(lacking)} of {len(entries)} cutouts, e.g. {lacking[0].id}; give sigma, variance, "
+            "ivar or weight (files, a template such as '{name}_sigma.fits', or a number), or let it be measured "
+            "from the sky with estimate_noise=True"
+        )
+
+
+def is_picture(paths: Sequence[str]) -> bool:
+    """Whether an image is a JPEG, PNG or the like, of which nothing but the colours is known."""
+    return bool(paths) and all(Path(path).suffix.lower() in PICTURE_SUFFIXES for path in paths)
