@@ -18,6 +18,10 @@ def curves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return model + rng.normal(0, 0.05, model.shape), truth
 
 
+def residual(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return p[0] * np.exp(-p[1] * TIME) + p[2] - y
+
+
 def solve(data: np.ndarray, lower: list[float], upper: list[float], start: list[float]) -> Minimum:
     t, y = torch.from_numpy(TIME), torch.from_numpy(data)
 
@@ -45,8 +49,7 @@ def test_minimum_is_scipys(lower: list[float], upper: list[float]) -> None:
     ours = solve(data, lower, upper, start)
     assert ours.converged.all()
     for i, y in enumerate(data):
-        residual = lambda p, y=y: p[0] * np.exp(-p[1] * TIME) + p[2] - y
-        theirs = least_squares(residual, start, bounds=(lower, upper), xtol=1e-14, ftol=1e-14, gtol=1e-14)
+        theirs = least_squares(residual, start, args=(y,), bounds=(lower, upper), xtol=1e-14, ftol=1e-14, gtol=1e-14)
         assert float(ours.chi2[i]) <= 2 * theirs.cost * (1 + 1e-7)
         np.testing.assert_allclose(ours.vector[i], theirs.x, atol=2e-4)
         away = (theirs.x > np.array(lower) + 1e-6) & (theirs.x < np.array(upper) - 1e-6)
