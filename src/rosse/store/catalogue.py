@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rosse.errors import CatalogueError, InputError, OptionError, unknown_name
 from rosse.store import layout, query
+from rosse.store.export import export
 from rosse.store.expressions import check
 from rosse.store.publish import BUILDING, READY, recover
 from rosse.store.query import Condition
@@ -68,7 +69,7 @@ class Catalogue:
             such as ``abs log10 sqrt lower``; ``flags & 2 = 0`` tests bits. Missing values and NaN meet no comparison:
             find them with ``is null``. A second `where` narrows the first.
         """
-        return replace(self, conditions=(*self.conditions, check(condition, self.schema, self.directory)))
+        return replace(self, conditions=(*self.conditions, check(condition, self.schema)))
 
     def select(self, names: Sequence[str]) -> Catalogue:
         """Only these columns, in this order."""
@@ -144,6 +145,19 @@ class Catalogue:
         }
         return frame
 
+    def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write all rows to one file, one partition in memory at a time.
+
+        Parameters
+        ----------
+        path : its ending is the format: ``.fits``, ``.vot`` or ``.xml`` (VOTable), ``.csv``, ``.parquet``. All but CSV
+            keep units and descriptions; FITS has no missing floats (NaN), texts (blank) and letters beyond ASCII.
+        overwrite : replace an existing file.
+        """
+        target = Path(path)
+        export(target, self._output, self.partitions, overwrite=overwrite)
+        return target
+
     def __repr__(self) -> str:
         about = self.provenance["catalogue"]
         size = f"{about['rows']} rows, {len(self.names)} columns, {about['partitions']} partitions"
@@ -173,16 +187,16 @@ class Catalogue:
         if not self.conditions:
             yield from ((file, None) for file in self.files)
             return
-        with closing(query.connect(self.directory)) as connection:
+        with closing(query.connect()) as connection:
             for file in self.files:
                 with _reading(self.directory):
-                    rows = query.matching_rows(connection, file, self.schema, self.conditions)
+                    rows = query.matching_rows(connection, file, self.conditions)
                 yield file, rows
 
     def _check_unchanged(self) -> None:
         """Files that were replaced since must not be mixed with those that were listed."""
         try:
-            now = json.loads((self.directory / layout.RUN).read_text())
+            now = json.loads((self.directory / layout.RUN).read_text(encoding="utf-8"))
         except OSError as err:
             raise CatalogueError(f"catalogue {self.directory} is gone since it was opened; open it again") from err
         if now["catalogue"]["key"] != self.provenance["catalogue"]["key"]:
@@ -218,7 +232,7 @@ def open_catalogue(directory: str | Path) -> Catalogue:
 
 def _read_run(path: Path) -> dict[str, Any]:
     try:
-        run = json.loads((path / layout.RUN).read_text())
+        run = json.loads((path / layout.RUN).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CatalogueError(f"{path} is not a catalogue: {_found(path)}") from None
     except (OSError, ValueError) as err:
@@ -238,7 +252,7 @@ def _found(path: Path) -> str:
         return "it is a file; give the directory that holds run.json"
     names = sorted(item.name for item in path.iterdir())
     if BUILDING in names or READY in names:
-        return "its writing was not finished; run the same command again"
+        return "its writing is under way or was not finished; if nobody is at it, run the same command again"
     if "hats.properties" in names or "properties" in names:
         return "it is a HATS catalogue of another program; open it with lsdb.open_catalog"
     if not names:

@@ -7,29 +7,29 @@ arithmetic and a few functions is turned back into SQL. What the user typed is n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from rosse.errors import InputError, unknown_name
-from rosse.store.layout import COMMON_METADATA, DATASET
-from rosse.store.query import Condition, connect, literal
+from rosse.store.layout import HEALPIX
+from rosse.store.query import ROWS, Condition, connect, without_nan
 
 if TYPE_CHECKING:
     import duckdb
 
 # fmt: off
-FUNCTIONS = frozenset((
-    "abs", "acos", "asin", "atan", "atan2", "cbrt", "ceil", "ceiling", "concat", "contains", "cos", "degrees",
-    "ends_with", "exp", "floor", "greatest", "least", "left", "length", "ln", "log", "log10", "log2", "lower", "mod",
-    "pi", "pow", "power", "prefix", "radians", "regexp_matches", "right", "round", "sign", "sin", "sqrt",
-    "starts_with", "strlen", "substr", "substring", "suffix", "tan", "trim", "trunc", "upper",
+# What can give NaN, by name and by sign.
+NUMERIC = frozenset((
+    "abs", "acos", "asin", "atan", "atan2", "cbrt", "ceil", "ceiling", "cos", "degrees", "exp", "floor", "ln", "log",
+    "log10", "log2", "mod", "pow", "power", "radians", "round", "sin", "sqrt", "tan", "trunc", "+", "-", "*", "/",
+    "**", "^", "%",
 ))
-OPERATORS = frozenset((
-    "+", "-", "*", "/", "//", "%", "**", "^", "&", "|", "~", "<<", ">>", "||", "@", "~~", "!~~", "~~*", "!~~*",
+OTHERS = frozenset((
+    "concat", "contains", "ends_with", "greatest", "least", "left", "length", "lower", "pi", "prefix",
+    "regexp_matches", "right", "sign", "starts_with", "strlen", "substr", "substring", "suffix", "trim", "upper",
+    "//", "&", "|", "~", "<<", ">>", "||", "@", "~~", "!~~", "~~*", "!~~*",
 ))
 # fmt: on
 NODES = frozenset(("CONSTANT", "COMPARISON", "CONJUNCTION", "OPERATOR", "BETWEEN", "CASE", "CAST", "FUNCTION", "TYPE"))
@@ -40,24 +40,33 @@ FORBIDDEN = {"SUBQUERY": "a sub-selection", "PARAMETER": "a parameter", "WINDOW"
 _HEAD = "SELECT 1 FROM t WHERE "
 
 
-def check(text: str, schema: pa.Schema, directory: Path) -> Condition:
+def check(text: str, schema: pa.Schema) -> Condition:
     """The condition if it is one over the catalogue's columns, else an error that says what is wrong.
 
     Parameters
     ----------
     text : what the user wrote.
     schema : the catalogue's columns.
-    directory : where the catalogue lies; only the file that holds the types is read.
+
+    Notes
+    -----
+    NaN counts as missing, as comparisons with it fail everywhere else in Python. DuckDB by itself holds NaN for larger
+    than every number, so that failed fits would pass ``n > 4`` and negative fluxes ``log10(flux) > 2``.
     """
-    with closing(connect(directory)) as connection:
+    with closing(connect()) as connection:
         tree = _parse(text, connection)
-        names = {name.lower(): name for name in schema.names}
-        used = dict.fromkeys(_columns(tree["statements"][0]["node"]["where_clause"], text, names))
-        sql = _sql(tree, connection)
-        kind = _type(sql, text, directory, connection)
+        node = tree["statements"][0]["node"]
+        rewriting = _Rewriting(text, schema, connection)
+        node["where_clause"] = rewriting.rewrite(node["where_clause"])
+        if not rewriting.columns:
+            raise InputError(f"condition {text!r} has no column in it")
+        ((sql,),) = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
+        assert sql.startswith(_HEAD)
+        condition = Condition(text=text.strip(), sql=sql.removeprefix(_HEAD), columns=tuple(rewriting.columns))
+        kind = _type(condition, schema, connection)
     if kind != "BOOLEAN":
         raise InputError(f"condition {text!r} gives {kind.lower()}, not true or false; compare it with something")
-    return Condition(text=text.strip(), sql=sql, columns=tuple(used))
+    return condition
 
 
 def _parse(text: str, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
@@ -65,9 +74,8 @@ def _parse(text: str, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     if not text.strip():
         raise InputError("condition is empty; write for example where(\"n > 4 and status = 'ok'\")")
     # The line break ends a comment, which would swallow the bracket.
-    row = connection.execute("SELECT json_serialize_sql(?)", [f"{_HEAD}({text}\n)"]).fetchone()
-    assert row is not None
-    tree: dict[str, Any] = json.loads(row[0])
+    ((found,),) = connection.execute("SELECT json_serialize_sql(?)", [f"{_HEAD}({text}\n)"]).fetchall()
+    tree: dict[str, Any] = json.loads(found)
     if tree.get("error"):
         raise InputError(f"condition {text!r} is not understood: {tree.get('error_message')}")
     node = tree["statements"][0]["node"]
@@ -78,38 +86,64 @@ def _parse(text: str, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     return tree
 
 
-def _sql(tree: dict[str, Any], connection: duckdb.DuckDBPyConnection) -> str:
-    row = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchone()
-    assert row is not None
-    assert str(row[0]).startswith(_HEAD)
-    return str(row[0]).removeprefix(_HEAD)
-
-
-def _type(sql: str, text: str, directory: Path, connection: duckdb.DuckDBPyConnection) -> str:
-    """DuckDB's type of the condition; nothing is evaluated."""
+def _type(condition: Condition, schema: pa.Schema, connection: duckdb.DuckDBPyConnection) -> str:
+    """DuckDB's type of the condition, which is tried on a row of nulls, so that impossible constants come to light."""
     import duckdb
 
-    types = literal(str(directory.resolve() / DATASET / COMMON_METADATA))
+    fields = [schema.field(name) for name in condition.columns]
+    nulls = pa.table([pa.nulls(1, field.type) for field in fields], schema=pa.schema(fields))
+    connection.register(ROWS, without_nan(nulls))
     try:
-        row = connection.execute(f"DESCRIBE SELECT {sql} AS outcome FROM read_parquet({types})").fetchone()
+        connection.execute(f"SELECT {condition.sql} AS outcome FROM {ROWS}").fetchall()
+        described = connection.execute(f"DESCRIBE SELECT {condition.sql} AS outcome FROM {ROWS}").fetchall()
     except duckdb.Error as err:
-        raise InputError(f"condition {text!r} cannot be evaluated: {str(err).partition(chr(10))[0]}") from err
-    assert row is not None
-    return str(row[1])
+        reason = str(err).partition("\n")[0]
+        raise InputError(f"condition {condition.text!r} cannot be evaluated: {reason}") from err
+    return str(described[0][1])
 
 
-def _columns(tree: Any, text: str, names: dict[str, str]) -> Iterator[str]:
-    """Columns in the tree, every expression of which is checked to be harmless."""
-    if isinstance(tree, list):
-        for item in tree:
-            yield from _columns(item, text, names)
-    elif isinstance(tree, dict):
-        if tree.get("class") == "COLUMN_REF":
-            yield _column(tree, text, names)
-        elif "class" in tree:
-            _check_node(tree, text)
-        for value in tree.values():
-            yield from _columns(value, text, names)
+class _Rewriting:
+    """A walk over the tree: every expression is checked to be harmless, and results that may be NaN become null.
+
+    Parameters
+    ----------
+    text : what the user wrote, for messages.
+    schema : the catalogue's columns.
+    connection : makes the tree of ``nullif(..., NaN)``, whose form differs between versions of DuckDB.
+    """
+
+    def __init__(self, text: str, schema: pa.Schema, connection: duckdb.DuckDBPyConnection) -> None:
+        self.text = text
+        self.columns: dict[str, None] = {}
+        self._names = {name.lower(): name for name in schema.names}
+        self._nullif = _parse("nullif(_x, 'nan'::DOUBLE)", connection)["statements"][0]["node"]["where_clause"]
+
+    def rewrite(self, tree: Any) -> Any:
+        if isinstance(tree, list):
+            return [self.rewrite(item) for item in tree]
+        if not isinstance(tree, dict):
+            return tree
+        kind = tree.get("class")
+        if kind == "COLUMN_REF":
+            name = _column(tree, self.text, self._names)
+            self.columns[name] = None
+            return {**tree, "column_names": [name]}
+        if kind is not None:
+            _check_node(tree, self.text)
+        inner = {key: self.rewrite(value) for key, value in tree.items()}
+        return self._without_nan(inner) if kind == "FUNCTION" and inner["function_name"] in NUMERIC else inner
+
+    def _without_nan(self, node: dict[str, Any]) -> Any:
+        def put(tree: Any) -> Any:
+            if isinstance(tree, list):
+                return [put(item) for item in tree]
+            if not isinstance(tree, dict):
+                return tree
+            if tree.get("class") == "COLUMN_REF":
+                return node
+            return {key: put(value) for key, value in tree.items()}
+
+        return put(self._nullif)
 
 
 def _check_node(node: dict[str, Any], text: str) -> None:
@@ -129,8 +163,8 @@ def _check_function(node: dict[str, Any], text: str) -> None:
     name = str(node["function_name"]).lower()
     if name in ("isnan", "isfinite"):
         raise InputError(f"condition {text!r}: NaN counts as missing here; write 'is null' or 'is not null' for {name}")
-    if name not in FUNCTIONS | OPERATORS or node.get("schema") or node.get("filter"):
-        raise InputError(f"condition {text!r}: {unknown_name('function', name, FUNCTIONS)}")
+    if name not in NUMERIC | OTHERS or node.get("schema") or node.get("filter"):
+        raise InputError(f"condition {text!r}: {unknown_name('function', name, filter(str.isalnum, NUMERIC | OTHERS))}")
 
 
 def _column(node: dict[str, Any], text: str, names: dict[str, str]) -> str:
@@ -138,4 +172,5 @@ def _column(node: dict[str, Any], text: str, names: dict[str, str]) -> str:
     if name.lower() in names:
         return names[name.lower()]
     hint = f" (text stands in single quotes: '{name}')" if f'"{name}"' in text else ""
-    raise InputError(unknown_name("column", name, names.values()) + hint)
+    offered = (known for known in names.values() if known != HEALPIX)
+    raise InputError(unknown_name("column", name, offered) + hint)

@@ -37,6 +37,16 @@ HEALPIX = "_healpix_29"
 HEALPIX_ORDER = 29
 RESERVED = ("Norder", "Dir", "Npix")  # columns that readers make of the directory names
 
+# pandas wants `dataset`, not the directory: pyarrow takes every file for Parquet whose name does not start with _ or .,
+# and HATS demands `hats.properties` and `partition_info.csv` at the top.
+HOW_TO_READ = {
+    "rosse": "rosse.open_catalogue(DIR)",
+    "lsdb": "lsdb.open_catalog(DIR)",
+    "pandas": "pandas.read_parquet(DIR + '/dataset')",
+    "duckdb": "SELECT * FROM 'DIR/dataset/**/*.parquet'",
+    "topcat": "the partition files below DIR/dataset, or rosse.open_catalogue(DIR).export('catalogue.fits')",
+}
+
 
 def pixel_file(order: int, pixel: int) -> str:
     """Path of a HEALPix partition below ``dataset``, as HATS wants it."""

@@ -9,6 +9,7 @@ renames the directory has no ``properties`` and no ``run.json``: other readers f
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -17,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rosse.errors import RunError, StorageError
-from rosse.store.layout import DATASET, OWNED
+from rosse.errors import CatalogueError, RunError, StorageError
+from rosse.store.layout import DATASET, FORMAT, OWNED, RUN
 
 try:
     import fcntl
@@ -41,6 +42,7 @@ def replacing(directory: Path) -> Iterator[Path]:
     with storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         recover(directory)
+        _refuse_foreign(directory)
         building, lock = _begin(directory)
     try:
         with storage_errors(directory):
@@ -93,6 +95,21 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def _refuse_foreign(directory: Path) -> None:
+    """Replacing removes what bears the names of a catalogue's files, so that they must be a catalogue's."""
+    found = [name for name in OWNED if (directory / name).exists()]
+    if not found:
+        return
+    try:
+        ours = json.loads((directory / RUN).read_text(encoding="utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, TypeError, KeyError):
+        ours = False
+    if not ours:
+        raise CatalogueError(
+            f"{directory} holds {found[0]}, which is not of a rosse catalogue; choose another directory"
+        )
 
 
 def _begin(directory: Path) -> tuple[Path, int]:
@@ -154,7 +171,7 @@ def _sync_tree(root: Path) -> None:
 
 
 def _advice(err: OSError, target: Path) -> str:
-    reason = err.strerror or str(err)
+    reason = (err.strerror or str(err)) + (f" ({err.filename})" if err.filename else "")
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{reason}; make room there or choose another place. What was there before is untouched"
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

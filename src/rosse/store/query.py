@@ -1,4 +1,4 @@
-"""Rows of partition files that meet conditions, through DuckDB: closed to the network and to every other file."""
+"""Rows of partition files that meet conditions, found by a DuckDB that reaches neither files nor the network."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-
-from rosse.store.layout import DATASET
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1GiB"
+ROWS = "_rows"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,53 +38,53 @@ class Condition:
     values: tuple[Any, ...] = ()
 
 
-def connect(directory: Path) -> duckdb.DuckDBPyConnection:
-    """A connection that can read the partitions of this catalogue and nothing else, and can write nothing."""
+def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection that computes on what is handed to it: no files, no network, no extensions, bounded memory.
+
+    Parameters
+    ----------
+    spill : folder for what does not fit in memory; without one DuckDB gives up instead.
+    """
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY,
+        "temp_directory": "" if spill is None else str(spill),
+        "python_enable_replacements": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
-        "python_enable_replacements": "false",
-        "temp_directory": "",
     }
     connection = duckdb.connect(":memory:", config=settings)
-    connection.execute(f"SET allowed_directories = [{literal(str(directory.resolve() / DATASET))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-def matching_sql(schema: pa.Schema, conditions: Sequence[Condition], what: str) -> str:
-    """SELECT over the rows of partition files that meet all conditions; its one parameter is the list of files.
-
-    Parameters
-    ----------
-    schema : columns of the files.
-    conditions : all must hold.
-    what : ``"file_row_number"`` or ``"count(*)"``.
-
-    Notes
-    -----
-    In conditions NaN counts as missing, as comparisons with NaN fail everywhere else in Python; DuckDB by itself
-    holds NaN for larger than every number, so that failed fits would pass ``n > 4``.
-    """
-    used = dict.fromkeys(name for condition in conditions for name in condition.columns)
-    values = [f"{_nan_as_null(schema.field(name))} AS {quoted(name)}" for name in used]
-    source = "read_parquet(?, hive_partitioning = false, file_row_number = true)"
-    where = " AND ".join(f"({condition.sql})" for condition in conditions) or "true"
-    return f"SELECT {what} FROM (SELECT {', '.join([*values, 'file_row_number'])} FROM {source}) WHERE {where}"
-
-
 def matching_rows(
-    connection: duckdb.DuckDBPyConnection, file: Path, schema: pa.Schema, conditions: Sequence[Condition]
+    connection: duckdb.DuckDBPyConnection, file: Path, conditions: Sequence[Condition]
 ) -> NDArray[np.int64]:
-    """Ascending numbers of the rows of one file that meet all conditions."""
-    sql = matching_sql(schema, conditions, "file_row_number")
+    """Ascending numbers of the rows of one partition file that meet all conditions.
+
+    DuckDB gets the columns from memory and not from the file: it would skip row groups by their extremes, which do
+    not count NaN, and get ``is null`` wrong.
+    """
+    names = dict.fromkeys(name for condition in conditions for name in condition.columns)
+    table = without_nan(read_rows(file, list(names)))
+    connection.register(ROWS, table.append_column("_row", pa.array(np.arange(len(table)))))
+    where = " AND ".join(f"({condition.sql})" for condition in conditions)
     values = [value for condition in conditions for value in condition.values]
-    found = connection.execute(sql, [[str(file.resolve())], *values]).fetchnumpy()
-    return np.sort(np.asarray(found["file_row_number"], dtype=np.int64))
+    found = connection.execute(f"SELECT _row FROM {ROWS} WHERE {where}", values).fetchnumpy()
+    return np.sort(np.asarray(found["_row"], dtype=np.int64))
+
+
+def without_nan(table: pa.Table) -> pa.Table:
+    """The table with null for NaN."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            column = table.column(number).cast(pa.float64())
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+            table = table.set_column(number, pa.field(field.name, pa.float64()), column)
+    return table
 
 
 def read_rows(file: Path, names: Sequence[str], rows: NDArray[np.int64] | None = None) -> pa.Table:
@@ -99,19 +99,3 @@ def read_rows(file: Path, names: Sequence[str], rows: NDArray[np.int64] | None =
             inside = rows[(rows >= starts[group]) & (rows < starts[group + 1])] - starts[group]
             pieces.append(source.read_row_group(int(group), columns=list(names)).select(list(names)).take(inside))
     return pa.concat_tables(pieces)
-
-
-def quoted(name: str) -> str:
-    """A column name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Text in SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _nan_as_null(field: pa.Field) -> str:
-    if not pa.types.is_floating(field.type):
-        return quoted(field.name)
-    return f"nullif({quoted(field.name)}, 'nan'::{'DOUBLE' if field.type.bit_width == 64 else 'FLOAT'})"
