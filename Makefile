@@ -39,6 +39,7 @@ format: $(STAMPS)/check ## format the code and mend what lint can mend
 
 docs: $(STAMPS)/docs ## build the documentation into site/, without network
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@! grep -rlE '<(script|link|img)[^>]+(src|href)="(https?:)?//' site || { echo "the pages above load something from elsewhere"; exit 1; }
 
 serve-docs: $(STAMPS)/docs ## show the documentation in a browser while writing it
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs serve --strict
@@ -46,8 +47,8 @@ serve-docs: $(STAMPS)/docs ## show the documentation in a browser while writing 
 figures: $(STAMPS)/run ## draw the pictures of README and docs again
 	$(PY) docs/figures.py
 
-bench: $(STAMPS)/test ## the measurements of docs/benchmarks.md
-	$(PY) bench/run_all.py
+bench: $(STAMPS)/test ## comparisons with other programs, one script after the other; they write docs/benchmarks.md
+	@for script in bench/[a-z]*.py; do echo "$$script"; $(PY) "$$script" || exit 1; done
 
 constraints: $(STAMPS)/venv ## refresh constraints.txt with the newest versions that work together
 	rm -rf .venv-constraints

@@ -1,0 +1,115 @@
+"""Tables of the documentation that the code itself knows: a page that says ``<!-- table: statuses -->`` gets it here.
+
+MkDocs calls `on_page_markdown`. Nothing in these tables is written twice, so none of them can grow stale.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import click
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The page with its tables filled in."""
+    return re.sub(r"<!-- table: ([a-z -]+) -->", lambda found: TABLES[found[1]](), markdown)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def statuses() -> str:
+    """Every outcome of a measurement."""
+    from rosse.status import MEANING
+
+    return _table(("status", "meaning"), ((f"`{status.label}`", text) for status, text in MEANING.items()))
+
+
+def flags() -> str:
+    """Every bit of the column `flags`."""
+    from rosse.detection.options import MEANING
+
+    rows = ((f"{flag.value}", f"`{flag.name}`", text) for flag, text in MEANING.items())
+    return _table(("bit", "name", "meaning"), rows)
+
+
+def surveys() -> str:
+    """Every known survey."""
+    from rosse.surveys import SURVEYS
+
+    rows = (
+        (f"`{s.name}`", " ".join(s.bands), f"{s.scale:g}", ", ".join(f"{z:g}" for z in dict.fromkeys(s.zeropoint)))
+        for s in SURVEYS.values()
+    )
+    return _table(("name", "bands", "arcsec/pixel", "zero point"), rows)
+
+
+def source_columns() -> str:
+    """Columns of `Detection.table()`."""
+    from rosse.detection.columns import source_columns as columns
+
+    return _columns((c.name, c.unit, c.description) for c in columns(("r",), "arcsec") if c.name != "flags")
+
+
+def fit_columns() -> str:
+    """Columns of `Fit.table()` for one Sersic profile."""
+    import numpy as np
+
+    import rosse
+
+    y, x = np.indices((33, 33)) - 16.0
+    image = 100 * np.exp(-np.hypot(x, y) / 3)
+    table = rosse.fit(rosse.Cutouts.from_arrays(image, sigma=np.ones_like(image), scale=0.3)).table()
+    listed = (name for name in table.colnames if name != "status")
+    return _columns((name, str(table[name].unit or ""), table[name].description) for name in listed)
+
+
+def _columns(columns: Iterable[tuple[str, str, str]]) -> str:
+    """Names with their errors on one line: a `sigma_` column says nothing new."""
+    known = list(columns)
+    errors = {name for name, _, _ in known if name.startswith("sigma_")}
+    rows = []
+    for name, unit, text in known:
+        if name not in errors:
+            error = f", `sigma_{name}`" if f"sigma_{name}" in errors else ""
+            rows.append((f"`{name}`{error}", unit, text))
+    return _table(("column", "unit", "content"), rows)
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    import typer.main
+    from rosse.cli import app
+
+    group = typer.main.get_command(app)
+    return "\n".join(line for name, command in group.commands.items() for line in _command(name, command))  # type: ignore[attr-defined]
+
+
+def _command(name: str, command: click.Command) -> Iterator[str]:
+    yield f"## rosse {name}\n"
+    text, _, examples = (command.help or "").replace("\b\n", "").partition("Example")
+    yield text.strip() + "\n"
+    if examples:
+        yield "```sh\n" + "\n".join(line.strip() for line in examples.splitlines() if "rosse " in line) + "\n```\n"
+    yield _table(("argument or option", "what it says"), (_parameter(p) for p in command.params if p.name != "help"))
+    yield ""
+
+
+def _parameter(parameter: click.Parameter) -> tuple[str, str]:
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts) if name.startswith("-"))
+    shown = names or f"`{parameter.human_readable_name.upper()}`"
+    return shown, " ".join((getattr(parameter, "help", None) or "").split())
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "statuses": statuses,
+    "flags": flags,
+    "surveys": surveys,
+    "source columns": source_columns,
+    "fit columns": fit_columns,
+    "commands": commands,
+}
