@@ -92,7 +92,7 @@ def test_failed_tiles_are_named_and_tried_again(truth, tmp_path, caplog):
 
 
 def test_nothing_but_failures_is_an_error(tmp_path):
-    with pytest.raises(RunError, match="no partition came to an end.*tile 0 is broken"):
+    with pytest.raises(RunError, match=r"no partition came to an end.*tile 0 is broken"):
         run(toy_job(Faulty(raising=(0,)), tiles=1), tmp_path / "out", engine=ONE)
 
 
@@ -110,7 +110,7 @@ def test_half_a_part_is_computed_again(truth, tmp_path):
 
 
 def test_ctrl_c_in_process_keeps_parts(tmp_path):
-    with pytest.raises(Stopped, match="3 of 8 partitions are kept in .*the same command without --overwrite goes on"):
+    with pytest.raises(Stopped, match=r"3 of 8 partitions are kept in .*the same command without --overwrite goes on"):
         run(toy_job(Counting(stop_at=3)), tmp_path / "out", engine=ONE)
 
 
@@ -126,12 +126,12 @@ def test_other_options_or_inputs_are_refused(tmp_path, state):
             run(job, tmp_path / "out", engine=ONE)
     with pytest.raises(OptionError, match=r"blobs: 5 then, 6 now.*--overwrite to replace it, or another --out"):
         run(toy_job(options={"blobs": 6}, inputs=(image,)), tmp_path / "out", engine=ONE)
-    with pytest.raises(OptionError, match="image.fits is no longer among the inputs"):
+    with pytest.raises(OptionError, match=r"image.fits is no longer among the inputs"):
         run(toy_job(), tmp_path / "out", engine=ONE)
     os.utime(image, (1e9, 1e9))  # touched only
     run(toy_job(inputs=(image,)), tmp_path / "out", engine=ONE)
     image.write_bytes(b"y" * 100)
-    with pytest.raises(OptionError, match="image.fits has other content now"):
+    with pytest.raises(OptionError, match=r"image.fits has other content now"):
         run(toy_job(inputs=(image,)), tmp_path / "out", engine=ONE)
 
 

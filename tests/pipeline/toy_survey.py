@@ -66,6 +66,22 @@ class KillOnce:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnNodes:
+    """`KillOnce` that leaves a file named after each Ray node it ran on."""
+
+    folder: Path
+    nodes: Path
+    victims: tuple[int, ...]
+
+    def __call__(self, tile: Tile) -> pa.Table:
+        import ray
+
+        (self.nodes / ray.get_runtime_context().get_node_id()).touch()
+        time.sleep(0.1)
+        return KillOnce(folder=self.folder, victims=self.victims)(tile)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Faulty:
     """`Moments`, but some tiles raise, and some take their worker with them."""
 

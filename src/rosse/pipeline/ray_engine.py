@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -55,10 +56,18 @@ class RayEngine:
         if self.address is None:
             options |= {"address": "local", "num_cpus": self.workers, "include_dashboard": False}
         try:
+            _knock(self.address)
             ray.init(**options)
-        except (ConnectionError, ValueError, RuntimeError) as err:
+        except (OSError, ValueError, RuntimeError) as err:
             where = f"the Ray cluster at {self.address}" if self.address else "a local Ray cluster"
             raise RunError(f"{where} cannot be used: {err}") from err
+
+
+def _knock(address: str | None) -> None:
+    """Raise at once where nothing listens; Ray itself tries for five minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _results(ray: Any, function: Callable[[Any], Any], items: Iterable[Any], limit: int) -> Iterator[Any]:
@@ -88,9 +97,11 @@ def _fetch(ray: Any, reference: Any, item: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as err:
-        raise RunError(f"a worker cannot go on: {err.cause if err.cause is not None else err}") from err
+        raise RunError(f"a worker cannot go on: {_first_line(err.cause or err)}") from err
     except ray.exceptions.RayError as err:
-        first = str(err).strip().splitlines()[0]
-        return Lost(
-            item=item, reason=f"the workers that tried it died, {RETRIES + 1} times ({type(err).__name__}: {first})"
-        )
+        why = f"{type(err).__name__}: {_first_line(err)}"
+        return Lost(item=item, reason=f"the workers that tried it died, {RETRIES + 1} times ({why})")
+
+
+def _first_line(err: BaseException) -> str:
+    return next(iter(str(err).strip().splitlines()), type(err).__name__)

@@ -1,0 +1,71 @@
+"""A real cluster: two raylets on the loopback, each a node with its own scheduler, object store and workers."""
+
+import os
+from pathlib import Path
+
+import pytest
+from toy_survey import Faulty, OnNodes, toy_job
+
+import rosse
+from rosse.errors import OptionError, RunError
+from rosse.pipeline.local import LocalEngine
+from rosse.pipeline.ray_engine import RayEngine
+from rosse.pipeline.run import run
+
+CPU_AND_STORE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # tests tell nobody anything
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for 127.0.0.1 instead of the machine's own address
+    "PYTHONPATH": str(Path(__file__).parent),  # where its workers find the steps of these tests
+}
+
+
+@pytest.fixture(scope="module")
+def address():
+    before = dict(os.environ)
+    os.environ.update(QUIET)  # read when ray is imported, and inherited by its processes
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'rosse[ray]'")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args=CPU_AND_STORE | {"include_dashboard": False})
+    try:
+        cluster.add_node(**CPU_AND_STORE)
+        cluster.wait_for_nodes()
+        assert cluster.address.startswith("127.0.0.1:")
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def test_two_nodes_and_a_killed_worker_give_the_rows_of_a_local_run(address, tmp_path):
+    run(toy_job(), tmp_path / "local", engine=LocalEngine(workers=1))
+    for folder in ("marks", "nodes"):
+        (tmp_path / folder).mkdir()
+    step = OnNodes(folder=tmp_path / "marks", nodes=tmp_path / "nodes", victims=(5,))
+    report = run(toy_job(step), tmp_path / "ray", engine=RayEngine(address=address))
+    assert (tmp_path / "marks" / "tile-005").exists()
+    assert len(list((tmp_path / "nodes").iterdir())) == 2
+    assert report.failed == {}
+    local, ray = (rosse.open_catalogue(tmp_path / name).to_arrow() for name in ("local", "ray"))
+    assert local.num_rows == 40
+    assert ray.equals(local)
+
+
+def test_tile_that_always_kills_is_named_and_the_rest_goes_on(address, tmp_path):
+    report = run(toy_job(Faulty(raising=(1,), deadly=(2,)), tiles=5), tmp_path / "out", engine=RayEngine(address=address))
+    assert set(report.failed) == {"tile-001", "tile-002"}
+    assert "WorkerCrashedError" in report.failed["tile-002"]
+    assert report.rows == 15
+
+
+@pytest.mark.usefixtures("address")
+def test_cluster_that_is_not_there(tmp_path):
+    with pytest.raises(RunError, match=r"Ray cluster at 127.0.0.1:9 cannot be used"):
+        run(toy_job(), tmp_path / "out", engine=RayEngine(address="127.0.0.1:9"))
+
+
+def test_workers_are_checked():
+    with pytest.raises(OptionError, match="workers is 0"):
+        RayEngine(workers=0)
