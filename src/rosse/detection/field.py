@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from rosse.detection.background import Sky, grow_sources, measure_sky
 from rosse.detection.options import DetectOptions
-from rosse.detection.segmentation import segment
-from rosse.detection.significance import DetectionImage, detection_image
+from rosse.detection.deblend import segment
+from rosse.detection.significance import DetectionImage, calibrated, detection_image
 
 if TYPE_CHECKING:
     from rosse.io import Section
@@ -64,9 +64,9 @@ def find_sources(
         sky = measure_sky(flux, mask, options)
         clean = np.where(section.bad, np.float32(0.0), flux - sky.level)
         ivar = _background_ivar(section, sky)
-        image = detection_image(clean, ivar, kernel)
+        image = calibrated(detection_image(clean, ivar, kernel), ~mask.any(0))
         mask = _around_sources(image, section.bad, options)
-    labels = segment(image.significance, options)
+    labels = segment(image, options)
     return Field(flux=clean, ivar=_with_photons(clean, ivar, section, gain), sky=sky, image=image, labels=labels)
 
 

@@ -38,9 +38,9 @@ class DetectOptions:
     threshold : significance that every pixel of a source must exceed in the matched-filtered image, sigma. With the
         3 x 3 default filter, 4.0 is SExtractor's ``DETECT_THRESH 1.5``: that is counted in noise before filtering.
     min_pixels : connected pixels above the threshold that make a source.
-    deblend_levels, deblend_contrast : number of isophotes between threshold and peak, and the fraction of the blend's
-        light that a branch needs to be a source of its own.
-    clean : drop detections that the wings of a bright neighbour explain.
+    deblend_contrast : how far a peak must rise above the smooth light of a brighter source to be a source of its own,
+        in units of that light.
+    clean : drop marginal detections that the wings of a brighter neighbour explain.
     mesh : side of the cells in which the background is measured, pixels.
     mesh_filter : cells over which the background is median-filtered.
     grow : margin that is kept out of the background around a source, in units of its own radius.
@@ -52,10 +52,9 @@ class DetectOptions:
     star_limit : sources with a `stellarity` above it are of the kind ``"star"``.
     """
 
-    threshold: float = 4.0
+    threshold: float = 4.3
     min_pixels: int = 5
-    deblend_levels: int = 32
-    deblend_contrast: float = 0.005
+    deblend_contrast: float = 1.0
     clean: bool = True
     mesh: int = 64
     mesh_filter: int = 3
@@ -72,7 +71,6 @@ class DetectOptions:
         for name in (
             "threshold",
             "min_pixels",
-            "deblend_levels",
             "mesh",
             "mesh_filter",
             "kron_factor",
@@ -80,8 +78,8 @@ class DetectOptions:
         ):
             if not getattr(self, name) > 0:
                 raise OptionError(f"{name} is {getattr(self, name)}; a positive number is wanted")
-        if not 0 <= self.deblend_contrast <= 1:
-            raise OptionError(f"deblend_contrast is {self.deblend_contrast}; a number between 0 and 1 is wanted")
+        if not self.deblend_contrast >= 0:
+            raise OptionError(f"deblend_contrast is {self.deblend_contrast}; 0 or more is wanted")
         if not 5 <= self.cutout_minimum <= self.cutout_maximum:
             raise OptionError(
                 f"cutouts from {self.cutout_minimum} to {self.cutout_maximum} pixels were asked for; "

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
+from scipy.stats import norm
 
 Pixels = NDArray[np.float32]
+
+_ENOUGH_SKY = 1000  # pixels for a scatter that is known to a few per cent
 
 # SExtractor's default.conv, for images whose PSF is not known.
 DEFAULT_KERNEL = np.array([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
@@ -22,14 +25,16 @@ class DetectionImage:
     ----------
     flux : (H, W) noise-weighted mean of the bands, in units of the typical noise of a pixel.
     ivar : (H, W) its inverse variance, 0 where no band has data.
-    significance : (H, W) matched-filtered signal over its noise.
     smooth : (H, W) matched-filtered flux.
+    noise : (H, W) noise of `smooth`; 1 where there is no data.
+    significance : (H, W) `smooth` over `noise`.
     """
 
     flux: Pixels
     ivar: Pixels
-    significance: Pixels
     smooth: Pixels
+    noise: Pixels
+    significance: Pixels
 
 
 def detection_image(flux: Pixels, ivar: Pixels, kernel: NDArray[np.float64]) -> DetectionImage:
@@ -59,10 +64,30 @@ def detection_image(flux: Pixels, ivar: Pixels, kernel: NDArray[np.float64]) -> 
     with np.errstate(divide="ignore", invalid="ignore"):
         return DetectionImage(
             flux=np.where(weight > 0, signal / weight, 0.0).astype(np.float32),
-            ivar=weight.astype(np.float32),
-            significance=np.where(some, top / np.sqrt(power), 0.0).astype(np.float32),
+            ivar=np.asarray(weight, dtype=np.float32),
             smooth=np.where(some, top / mean, 0.0).astype(np.float32),
+            noise=np.where(some, np.sqrt(power) / mean, 1.0).astype(np.float32),
+            significance=np.where(some, top / np.sqrt(power), 0.0).astype(np.float32),
         )
+
+
+def calibrated(image: DetectionImage, sky: NDArray[np.bool_]) -> DetectionImage:
+    """The same image with its noise raised to the scatter that the filtered sky really has.
+
+    Resampled, drizzled and compressed images have noise that is correlated from pixel to pixel, and filtering averages
+    it down by less than independent pixels would; without this, thousands of noise peaks pass for sources. Scatter is
+    taken below the median only, where faint sources do not add to it, and never lowers the noise.
+
+    Parameters
+    ----------
+    sky : (H, W) pixels away from sources.
+    """
+    values = image.significance[sky & (image.ivar > 0)]
+    if len(values) < _ENOUGH_SKY:
+        return image
+    low, middle = np.percentile(values, [100.0 * norm.cdf(-1.0), 50.0])
+    factor = np.float32(max(1.0, float(middle - low)))
+    return replace(image, noise=image.noise * factor, significance=image.significance / factor)
 
 
 def gaussian_kernel(fwhm: float) -> NDArray[np.float64]:
