@@ -40,6 +40,7 @@ class Catalogue:
     schema : every column of the files, with units and descriptions.
     files : partition files in row order.
     names : columns handed out.
+    stamp : tells this catalogue from one that is put in its place.
     conditions : those of every `where` so far.
     """
 
@@ -48,6 +49,7 @@ class Catalogue:
     schema: pa.Schema
     files: tuple[Path, ...]
     names: tuple[str, ...]
+    stamp: tuple[int, int]
     conditions: tuple[Condition, ...] = ()
 
     @property
@@ -105,7 +107,7 @@ class Catalogue:
         """One table per partition file that has rows to give, in order; memory holds one at a time."""
         for file, rows in self._matches():
             if rows is None or len(rows):
-                with _reading(self.directory):
+                with self._as_opened():
                     table = query.read_rows(file, self.names, rows).cast(self._output)
                 if len(table):
                     yield table
@@ -126,19 +128,15 @@ class Catalogue:
         """
         import pandas as pd
 
-        nullable = {pa.bool_(): pd.BooleanDtype()}
+        nullable: dict[pa.DataType, Any] = {pa.bool_(): pd.BooleanDtype()}
         for bits in (8, 16, 32, 64):
             nullable[getattr(pa, f"int{bits}")()] = getattr(pd, f"Int{bits}Dtype")()
             nullable[getattr(pa, f"uint{bits}")()] = getattr(pd, f"UInt{bits}Dtype")()
         table = self.to_arrow()
-        with_nulls = [name for name in table.schema.names if table.column(name).null_count]
         frame: pd.DataFrame = table.to_pandas()
-        for name in with_nulls:
-            kind = nullable.get(table.schema.field(name).type)
-            if kind is not None:
-                frame[name] = pd.Series(
-                    table.select([name]).to_pandas(types_mapper={table.schema.field(name).type: kind}.get)[name]
-                )
+        for name, column in zip(table.schema.names, table.columns, strict=True):
+            if column.null_count and column.type in nullable:
+                frame[name] = column.to_pandas(types_mapper=nullable.get)
         frame.attrs = {
             "units": {column.name: column.unit for column in self.columns},
             "descriptions": {column.name: column.description for column in self.columns},
@@ -170,7 +168,7 @@ class Catalogue:
     def _repr_html_(self) -> str:
         head = escape(repr(self).rpartition("\n")[0]).replace("\n", "<br>")
         rows = "".join(
-            f"<tr><td>{escape(c.name)}</td><td>{escape(c.unit)}</td><td>{escape(c.dtype)}</td><td>{escape(c.description)}</td></tr>"
+            "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in (c.name, c.unit, c.dtype, c.description)) + "</tr>"
             for c in self.columns
         )
         return (
@@ -189,18 +187,27 @@ class Catalogue:
             return
         with closing(query.connect()) as connection:
             for file in self.files:
-                with _reading(self.directory):
+                with self._as_opened():
                     rows = query.matching_rows(connection, file, self.conditions)
                 yield file, rows
 
-    def _check_unchanged(self) -> None:
-        """Files that were replaced since must not be mixed with those that were listed."""
+    @contextmanager
+    def _as_opened(self) -> Iterator[None]:
+        """What is read inside is the catalogue that was opened, or an error says why not."""
         try:
-            now = json.loads((self.directory / layout.RUN).read_text(encoding="utf-8"))
-        except OSError as err:
-            raise CatalogueError(f"catalogue {self.directory} is gone since it was opened; open it again") from err
-        if now["catalogue"]["key"] != self.provenance["catalogue"]["key"]:
-            raise CatalogueError(f"catalogue {self.directory} was replaced since it was opened; open it again")
+            with _reading(self.directory):
+                yield
+        except CatalogueError:
+            self._check_unchanged()
+            raise
+        self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
+        """Rows of a catalogue that took this one's place must not be mixed with its own."""
+        if _stamp(self.directory) != self.stamp:
+            raise CatalogueError(
+                f"catalogue {self.directory} was replaced or removed since it was opened; open it again"
+            )
 
 
 def open_catalogue(directory: str | Path) -> Catalogue:
@@ -209,15 +216,33 @@ def open_catalogue(directory: str | Path) -> Catalogue:
     Parameters
     ----------
     directory : what `write_catalogue` or a run made.
+
+    Notes
+    -----
+    Other programs open it as well: ``lsdb.open_catalog(DIR)`` if it has sky positions, ``pandas.read_parquet`` of
+    ``DIR/dataset`` (of ``DIR`` itself it cannot, since HATS wants files beside the Parquet ones), DuckDB with ``SELECT
+    * FROM 'DIR/dataset/**/*.parquet'``, and astropy and TOPCAT single partition files.
     """
-    path = Path(directory)
-    if path.is_dir():
+    path = Path(directory).absolute()  # rows are read later, perhaps from another working directory
+    while True:
+        before = _stamp(path)
         try:
             recover(path)
+            opened = _load(path)
         except OSError as err:
             raise CatalogueError(
                 f"catalogue {path} was being replaced when its writer died; open it once with write permission ({err})"
             ) from err
+        except CatalogueError:
+            if _stamp(path) == before and not (path / READY).exists():
+                raise
+        else:
+            if _stamp(path) == opened.stamp:
+                return opened  # else it was replaced while it was read
+
+
+def _load(path: Path) -> Catalogue:
+    stamp = _stamp(path)
     provenance = _read_run(path)
     files = tuple(layout.data_files(path))
     lost = [file for file in files if not file.exists()]
@@ -225,15 +250,24 @@ def open_catalogue(directory: str | Path) -> Catalogue:
         some = lost[0].relative_to(path) if lost else layout.DATASET
         raise CatalogueError(f"catalogue {path} lacks {max(len(lost), 1)} of its files, e.g. {some}; make it again")
     with _reading(path):
-        schema = pq.read_schema(path / layout.DATASET / layout.COMMON_METADATA)
+        schema = pq.read_schema(path / layout.DATASET / layout.COMMON_METADATA).remove_metadata()
     names = tuple(name for name in schema.names if name != layout.HEALPIX)
-    return Catalogue(directory=path, provenance=provenance, schema=schema, files=files, names=names)
+    return Catalogue(directory=path, provenance=provenance, schema=schema, files=files, names=names, stamp=stamp)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes whenever the catalogue is replaced."""
+    try:
+        status = (path / layout.RUN).stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_ino, status.st_mtime_ns)
 
 
 def _read_run(path: Path) -> dict[str, Any]:
     try:
         run = json.loads((path / layout.RUN).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise CatalogueError(f"{path} is not a catalogue: {_found(path)}") from None
     except (OSError, ValueError) as err:
         raise CatalogueError(f"{path / layout.RUN} cannot be read: {err}") from err

@@ -30,7 +30,7 @@ def write_csv(stream: IO[bytes], schema: pa.Schema, tables: Tables) -> None:
 
 def write_parquet(stream: IO[bytes], schema: pa.Schema, tables: Tables) -> None:
     """One Parquet file with units and descriptions; rows are read twice, since texts' lengths come with the columns."""
-    lengths: dict[str, int] = {}
+    lengths = text_lengths(schema.empty_table())
     for table in tables():
         lengths = {name: max(longest, lengths.get(name, 1)) for name, longest in text_lengths(table).items()}
     described = with_lengths(with_descriptions(schema), lengths)

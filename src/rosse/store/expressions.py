@@ -53,6 +53,13 @@ def check(text: str, schema: pa.Schema) -> Condition:
     NaN counts as missing, as comparisons with it fail everywhere else in Python. DuckDB by itself holds NaN for larger
     than every number, so that failed fits would pass ``n > 4`` and negative fluxes ``log10(flux) > 2``.
     """
+    try:
+        return _check(text, schema)
+    except RecursionError:
+        raise InputError(f"condition {text[:60]!r}... has too many brackets in each other") from None
+
+
+def _check(text: str, schema: pa.Schema) -> Condition:
     with closing(connect()) as connection:
         tree = _parse(text, connection)
         node = tree["statements"][0]["node"]

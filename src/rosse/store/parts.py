@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rosse.errors import CatalogueError, FileError
+from rosse.errors import CatalogueError, FileError, StorageError
 from rosse.store.query import connect
 from rosse.store.schema import conform
 
@@ -55,27 +55,39 @@ def check_ids(files: Sequence[Path], kind: pa.DataType, scratch: Path) -> None:
     kind : type of the ids.
     scratch : folder for what does not fit in memory.
     """
+    import duckdb
+
+    for path in files:
+        _check_no_id_is_missing(path)
     schema = pa.schema([pa.field("id", kind), pa.field("part", pa.int64())])
     reader = pa.RecordBatchReader.from_batches(schema, _ids(files, schema))
     with closing(connect(spill=scratch)) as connection:
         connection.register("ids", reader)
-        twice = connection.execute(
-            "SELECT id, min(part), max(part) FROM ids GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 3"
-        ).fetchall()
+        try:
+            twice = connection.execute(
+                "SELECT id, min(part), max(part) FROM ids GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 3"
+            ).fetchall()
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as err:
+            raise StorageError(f"ids cannot be compared in {scratch}: {err}; make room there") from err
     if twice:
         told = [f"{key!r} in {' and '.join(sorted({files[a].name, files[b].name}))}" for key, a, b in twice]
         raise CatalogueError(f"the same id stands in more than one row: {'; '.join(told)}; give every row its own")
 
 
+def _check_no_id_is_missing(path: Path) -> None:
+    row = 0
+    for batch in read_batches(path, ["id"]):
+        column = batch.column("id")
+        if column.null_count:
+            first = row + column.is_null().to_pylist().index(True)
+            raise CatalogueError(f"part {path.name}: row {first} has no id; every row needs its own")
+        row += len(batch)
+
+
 def _ids(files: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for number, path in enumerate(files):
-        row = 0
         for batch in read_batches(path, ["id"]):
             column = conform(batch, pa.schema([schema.field("id")])).column("id")
-            if column.null_count:
-                first = row + column.is_null().to_pylist().index(True)
-                raise CatalogueError(f"part {path.name}: row {first} has no id; every row needs its own")
-            row += len(batch)
             yield from pa.table([column, pa.array([number] * len(batch), pa.int64())], schema=schema).to_batches()
 
 

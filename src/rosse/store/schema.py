@@ -119,9 +119,9 @@ def _check_same_columns(part: str, columns: set[str], first: str, wanted: set[st
     if columns == wanted:
         return
     missing, extra = sorted(wanted - columns), sorted(columns - wanted)
-    problems = [f"lacks columns {missing}"] if missing else []
-    problems += [f"has columns {extra} more"] if extra else []
-    raise CatalogueError(f"part {part} {' and '.join(problems)} than part {first}; every part needs the same columns")
+    problems = [f"lacks columns {missing} of part {first}"] if missing else []
+    problems += [f"has columns {extra} that part {first} lacks"] if extra else []
+    raise CatalogueError(f"part {part} {' and '.join(problems)}; every part needs the same columns")
 
 
 def _numpy_name(kind: pa.DataType) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +98,6 @@ def _write_run(building: Path, build: Build, provenance: Mapping[str, Any]) -> N
         "format": layout.FORMAT,
         "format_version": layout.FORMAT_VERSION,
         "catalogue": {
-            "key": uuid.uuid4().hex,
             "layout": "hats" if hats else "plain",
             "rows": build.rows,
             "rows_without_position": build.rows - build.placed,
