@@ -9,8 +9,8 @@ Here a peak is compared with the light that it stands on:
    or beside pixels without data, where no maximum is proven;
 2. from the most luminous hill on, the smooth light of each source is modelled (`hosts`), and a later hill is a source
    only if its peak rises above the sum of these models by the threshold and by `deblend_contrast` times the models;
-3. a source's pixels are those of its hill where its own light exceeds the threshold and half of that of the brighter ones;
-   everything else belongs to the host.
+3. a source's pixels are those of its hill where its own light exceeds a fraction of that of the brighter sources; all
+   others belong to the host.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Labels = NDArray[np.int32]
 Image = NDArray[np.float32]
 
 _RIPPLE = 1.05  # a peak less than this above its saddle is a ripple, however significant
-_OWN_SHARE = 0.5  # of the host's light: a pixel with more than this on top of it belongs to what is on top
+_OWN_SHARE = 0.3  # of the host's light: a pixel with more than this on top of it belongs to what is on top
 _EIGHT = np.ones((3, 3), dtype=bool)
 
 
@@ -46,8 +46,7 @@ def segment(image: DetectionImage, options: DetectOptions) -> Labels:
         return np.zeros(footprint.shape, dtype=np.int32)
     hills = find_hills(image, footprint, options)
     owner, host, under = choose_sources(hills, image, groups.astype(np.int32), options)
-    light = image.smooth - under
-    own = (light > options.threshold * image.noise) & (light > _OWN_SHARE * under)
+    own = image.smooth - under > _OWN_SHARE * under
     labels = _partition(hills, owner, host, own)
     return without_wing_detections(labels, image, options) if options.clean else labels
 
@@ -175,7 +174,33 @@ def _partition(hills: Hills, owner: NDArray[np.int64], host: NDArray[np.int64], 
         parts, _ = ndimage.label(mine & own[box], structure=_EIGHT)
         at = parts[hills.row[i] - box[0].start, hills.column[i] - box[1].start]
         labels[box][mine & (parts != at)] = host[i]
-    found = np.unique(labels[labels >= 0])
-    number = np.zeros(len(owner) + 1, dtype=np.int32)
-    number[found] = np.arange(1, len(found) + 1)
-    return np.asarray(number[labels])
+    return _numbered(_in_one_piece(labels, hills))
+
+
+def _in_one_piece(labels: NDArray[np.int64], hills: Hills) -> NDArray[np.int64]:
+    """Give pieces that are cut off from their source's peak to the source that they touch most, or else to nobody."""
+    loose = np.zeros(labels.shape, dtype=bool)
+    for i, box in enumerate(ndimage.find_objects(labels + 1)):
+        if box is not None:
+            parts, count = ndimage.label(labels[box] == i, structure=_EIGHT)
+            if count > 1:
+                main = parts[hills.row[i] - box[0].start, hills.column[i] - box[1].start]
+                loose[box] |= (parts > 0) & (parts != main)
+    pieces, _ = ndimage.label(loose, structure=_EIGHT)
+    settled = np.where(loose, -1, labels)
+    for k, box in enumerate(ndimage.find_objects(pieces)):
+        wide = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
+        piece = pieces[wide] == k + 1
+        beside = settled[wide][ndimage.binary_dilation(piece, structure=_EIGHT) & ~piece]
+        beside = beside[beside >= 0]
+        if len(beside):
+            labels[wide][piece] = np.bincount(beside).argmax()
+        else:
+            labels[wide][piece] = -1
+    return labels
+
+
+def _numbered(labels: NDArray[np.int64]) -> Labels:
+    """Labels 1..N without gaps; negative ones are sky."""
+    found, place = np.unique(np.maximum(labels, -1), return_inverse=True)
+    return np.asarray(place.reshape(labels.shape) + int(found[0] >= 0), dtype=np.int32)

@@ -10,23 +10,12 @@ from scipy.spatial import cKDTree
 from rosse.detection.moments import Shapes
 from rosse.detection.options import Flag
 from rosse.detection.photometry import Photometry
+from rosse.detection.touching import touching_labels
 
 Bools = NDArray[np.bool_]
 Labels = NDArray[np.int32]
 
 _BRIGHTER = 10.0  # a neighbour this many times brighter disturbs the photometry within its Kron aperture
-
-
-def touching_labels(labels: Labels) -> NDArray[np.int64]:
-    """Pairs (P, 2) of labels that meet, diagonally too, the smaller first."""
-    pairs = []
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here = labels[: labels.shape[0] - dy, max(0, -dx) : labels.shape[1] - max(0, dx)]
-        there = labels[dy:, max(0, dx) : labels.shape[1] + min(0, dx)]
-        meet = (here != there) & (here > 0) & (there > 0)
-        pairs.append(np.stack([here[meet], there[meet]], axis=1))
-    joined = np.sort(np.concatenate(pairs), axis=1).astype(np.int64)
-    return np.unique(joined, axis=0)
 
 
 def labels_with(pixels: Bools, labels: Labels, count: int) -> Bools:

@@ -14,6 +14,7 @@ Labels = NDArray[np.int32]
 Box = tuple[slice, slice]
 
 _REACH = 1.6  # extent of a model over that of the source's isophote
+_CONTRAST = 3.0  # of arms, rings and bars over the median; two companions that face each other have more
 _ALL_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
@@ -71,8 +72,8 @@ def smooth_light(scene: Scene, peak: tuple[int, int], radius: int) -> tuple[Box,
     -----
     The larger of two robust estimates. Light that has its like on the opposite side of the centre, ``min(I(x),
     I(-x))``, follows discs, rings, bars and two-armed spirals (the symmetric templates of the SDSS deblender, Lupton
-    et al. 2001). The median along ellipses of its shape fills in where one side is covered. Stars, companions and
-    single star-forming knots are in neither.
+    et al. 2001), as long as it is not far above the other: the median along ellipses of its shape, which fills in
+    where one side is covered. Stars, companions and single star-forming knots are in neither.
     """
     group = scene.groups[peak]
     while True:
@@ -89,7 +90,8 @@ def smooth_light(scene: Scene, peak: tuple[int, int], radius: int) -> tuple[Box,
         radius = int(np.ceil(max(wanted, 1.5 * radius)))
     rings = _ellipse_radius(np.where(body, mirrored, 0.0), centre)
     model = _median_profile(light, rings, usable)
-    return box, np.maximum(np.where(body & paired, np.maximum(mirrored, model), model), 0.0).astype(np.float32)
+    symmetric = np.where(body & paired, np.minimum(mirrored, _CONTRAST * model), 0.0)
+    return box, np.maximum(np.maximum(symmetric, model), 0.0).astype(np.float32)
 
 
 def _box(shape: tuple[int, ...], peak: tuple[int, int], radius: int) -> Box:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rosse.detection.touching import neighbour_slices, neighbour_steps
+
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
-
-_HALF_PLANE = ((0, 1), (1, 0), (1, 1), (1, -1))  # one of each pair of opposite neighbours
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,15 +45,13 @@ def find_basins(height: NDArray[np.float32], footprint: NDArray[np.bool_]) -> Ba
 
 def _climb(height: NDArray[np.float32], footprint: NDArray[np.bool_]) -> tuple[Labels, NDArray[np.int64]]:
     """Label every pixel by the local maximum above it; among equals the first pixel is the higher."""
-    rows, columns = height.shape
     index = np.arange(height.size, dtype=np.int64).reshape(height.shape)
     best, target = height.copy(), index.copy()
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             if dy == dx == 0:
                 continue
-            here = (slice(max(0, -dy), rows - max(0, dy)), slice(max(0, -dx), columns - max(0, dx)))
-            there = (slice(max(0, dy), rows + min(0, dy)), slice(max(0, dx), columns + min(0, dx)))
+            here, there = neighbour_slices(height.shape, dy, dx)
             value, number = height[there], index[there]
             higher = (value > best[here]) | ((value == best[here]) & (number < target[here]))
             best[here] = np.where(higher, value, best[here])
@@ -73,11 +71,9 @@ def _climb(height: NDArray[np.float32], footprint: NDArray[np.bool_]) -> tuple[L
 
 def _passes(height: NDArray[np.float32], labels: Labels) -> tuple[NDArray[np.int64], Floats]:
     """Pairs of hills that touch and the highest pass between them."""
-    rows, columns = labels.shape
     pairs, heights = [], []
-    for dy, dx in _HALF_PLANE:
-        here = (slice(0, rows - dy), slice(max(0, -dx), columns - max(0, dx)))
-        there = (slice(dy, rows), slice(max(0, dx), columns + min(0, dx)))
+    for dy, dx in neighbour_steps():
+        here, there = neighbour_slices(labels.shape, dy, dx)
         a, b = labels[here], labels[there]
         meet = (a != b) & (a > 0) & (b > 0)
         pairs.append(np.stack([a[meet], b[meet]], axis=1))

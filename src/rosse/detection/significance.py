@@ -11,6 +11,8 @@ from scipy.stats import norm
 
 Pixels = NDArray[np.float32]
 
+_NARROW = 0.6  # width of the filter that tells peaks apart, over that of the matched filter
+_DEFAULT_WIDTH = 1.8  # full width at half maximum of the 3 x 3 filter, pixels
 _ENOUGH_SKY = 1000  # pixels for a scatter that is known to a few per cent
 
 # SExtractor's default.conv, for images whose PSF is not known.
@@ -25,16 +27,16 @@ class DetectionImage:
     ----------
     flux : (H, W) noise-weighted mean of the bands, in units of the typical noise of a pixel.
     ivar : (H, W) its inverse variance, 0 where no band has data.
-    smooth : (H, W) matched-filtered flux.
+    significance : (H, W) matched-filtered signal over its noise: where there is a source.
+    smooth : (H, W) flux filtered by a narrower kernel: how many there are, and their shapes.
     noise : (H, W) noise of `smooth`; 1 where there is no data.
-    significance : (H, W) `smooth` over `noise`.
     """
 
     flux: Pixels
     ivar: Pixels
+    significance: Pixels
     smooth: Pixels
     noise: Pixels
-    significance: Pixels
 
 
 def detection_image(flux: Pixels, ivar: Pixels, kernel: NDArray[np.float64]) -> DetectionImage:
@@ -52,23 +54,42 @@ def detection_image(flux: Pixels, ivar: Pixels, kernel: NDArray[np.float64]) -> 
     different depth the weight that surveys plan them with. The filter maximises the signal-to-noise ratio of a
     point source under noise that varies from pixel to pixel (Zackay & Ofek 2017, eq. 12; Barbary 2016):
     ``F = k*(w d) / sqrt(k^2*w)``. Pixels without weight drop out of both sums.
+
+    A matched filter widens stars by 40 %, which would blend neighbours. Peaks are therefore told apart after a filter
+    of 0.6 of its width, which widens them by 17 % and keeps 88 % of the signal-to-noise ratio.
     """
     spectrum = _typical_noise(ivar)[:, None, None]
     signal = np.sum(spectrum * flux * ivar, axis=0, dtype=np.float64)
     weight = np.sum(spectrum**2 * ivar, axis=0, dtype=np.float64)
+    smooth, noise = _filtered(signal, weight, _narrow(kernel))
+    wide, wide_noise = (smooth, noise) if kernel is DEFAULT_KERNEL else _filtered(signal, weight, kernel)
+    return DetectionImage(
+        flux=np.divide(signal, weight, out=np.zeros_like(signal), where=weight > 0).astype(np.float32),
+        ivar=np.asarray(weight, dtype=np.float32),
+        significance=wide / wide_noise,
+        smooth=smooth,
+        noise=noise,
+    )
+
+
+def _filtered(
+    signal: NDArray[np.float64], weight: NDArray[np.float64], kernel: NDArray[np.float64]
+) -> tuple[Pixels, Pixels]:
+    """Weighted mean of the flux under the kernel, and its noise; 0 and 1 without data."""
     turned = kernel[::-1, ::-1] / kernel.sum()
     top = oaconvolve(signal, turned, mode="same")
-    power = np.maximum(oaconvolve(weight, turned**2, mode="same"), 0.0)
     mean = oaconvolve(weight, turned, mode="same")
-    some = power > 1e-6 * np.sum(turned**2)  # below it, only the rounding of the transform is left
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return DetectionImage(
-            flux=np.where(weight > 0, signal / weight, 0.0).astype(np.float32),
-            ivar=np.asarray(weight, dtype=np.float32),
-            smooth=np.where(some, top / mean, 0.0).astype(np.float32),
-            noise=np.where(some, np.sqrt(power) / mean, 1.0).astype(np.float32),
-            significance=np.where(some, top / np.sqrt(power), 0.0).astype(np.float32),
-        )
+    power = oaconvolve(weight, turned**2, mode="same")
+    some = power > 1e-6 * np.sum(turned**2) * weight.max(initial=0.0)  # below: only rounding of the transforms is left
+    smooth = np.divide(top, mean, out=np.zeros_like(top), where=some)
+    noise = np.sqrt(np.divide(power, mean**2, out=np.ones_like(top), where=some))
+    return smooth.astype(np.float32), noise.astype(np.float32)
+
+
+def _narrow(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian of 0.6 of the kernel's width; the 3 x 3 default is as narrow as a filter gets."""
+    width = _NARROW * 2.3548 * kernel.sum() / np.sqrt(4.0 * np.pi * np.square(kernel).sum())
+    return DEFAULT_KERNEL if width < _DEFAULT_WIDTH else gaussian_kernel(width)
 
 
 def calibrated(image: DetectionImage, sky: NDArray[np.bool_]) -> DetectionImage:
@@ -82,12 +103,19 @@ def calibrated(image: DetectionImage, sky: NDArray[np.bool_]) -> DetectionImage:
     ----------
     sky : (H, W) pixels away from sources.
     """
-    values = image.significance[sky & (image.ivar > 0)]
-    if len(values) < _ENOUGH_SKY:
+    clear = sky & (image.ivar > 0)
+    if np.count_nonzero(clear) < _ENOUGH_SKY:
         return image
+    return replace(
+        image,
+        significance=image.significance / _lower_scatter(image.significance[clear]),
+        noise=image.noise * _lower_scatter(image.smooth[clear] / image.noise[clear]),
+    )
+
+
+def _lower_scatter(values: Pixels) -> np.float32:
     low, middle = np.percentile(values, [100.0 * norm.cdf(-1.0), 50.0])
-    factor = np.float32(max(1.0, float(middle - low)))
-    return replace(image, noise=image.noise * factor, significance=image.significance / factor)
+    return np.float32(max(1.0, float(middle - low)))
 
 
 def gaussian_kernel(fwhm: float) -> NDArray[np.float64]:
