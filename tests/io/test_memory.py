@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-
 SIZE = 40_000
 
 
@@ -49,7 +48,7 @@ def write_tiled(path: Path) -> np.ndarray:
     primary = fits.PrimaryHDU().header.tostring(padding=True).encode()
     data = entry * SIZE + tile
     path.write_bytes(primary + header.tostring(padding=True).encode() + data + bytes(-len(data) % 2880))
-    return row[0]
+    return np.asarray(row[0])
 
 
 READ = """

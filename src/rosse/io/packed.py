@@ -7,8 +7,8 @@ without rosse. Stamps may have different sizes. What `packed.json` does not list
 renaming after the parts are on disk, so that a write that is killed leaves the store as it was.
 
 Why Parquet in row groups of a few galaxies, and not Zarr: random batches of 64 out of 10^4 cutouts of 3 x 64 x 64
-pixels come several times faster, since each chunk costs Zarr half a millisecond whatever its size; writing is faster
-than Zarr with one galaxy per chunk; stamps may differ in size; and no further package is needed. ``bench/packed.py``
+pixels come two to six times faster, since each chunk costs Zarr 0.2 to 0.6 ms whatever its size; writing is faster than
+Zarr with one galaxy per chunk; stamps may differ in size; and no further package is needed. ``bench/packed.py``
 measures it, ``docs/benchmarks/packed.md`` has the table.
 """
 

@@ -46,6 +46,21 @@ class ArrayPlane:
         return native(np.asarray(self.array[rows, columns]))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NpyPlane:
+    """A plane of a ``.npy`` file, mapped when it is read, so that it can be sent to another process by its name."""
+
+    label: str
+    path: str
+    index: int | None
+    shape: tuple[int, int]
+
+    def read(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """The pixels of a section."""
+        mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return native(np.array(mapped[rows, columns] if self.index is None else mapped[self.index, rows, columns]))
+
+
 def native(array: NDArray[Any]) -> NDArray[Any]:
     """The same values in the machine's byte order."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

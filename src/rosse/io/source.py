@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rosse.errors import FileError, InputError, OptionError
 from rosse.io.choose import find_image, split_name
-from rosse.io.planes import ArrayPlane, ConstantPlane, Plane, array_planes
+from rosse.io.planes import ConstantPlane, NpyPlane, Plane, array_planes
 
 Pathlike = str | os.PathLike[str]
 Image = Pathlike | Mapping[str, Pathlike] | NDArray[Any]
@@ -87,8 +87,14 @@ def open_map(value: Any, image: Source, *, role: str, like: str = "") -> Source:
 def _from_path(name: str, *, role: str, extension: str | int | None, like: str) -> Source:
     suffix = Path(split_name(name)[0]).suffix.lower()
     if suffix in ARRAY_SUFFIXES:
-        planes = array_planes(name, load_array(name, role))
-        _same_shape(name, planes)
+        array = load_array(name, role)
+        planes: Sequence[Plane] = array_planes(name, array)
+        if isinstance(array, np.memmap):
+            path = str(array.filename)
+            index = [None] if array.ndim == 2 else range(len(planes))
+            planes = [
+                NpyPlane(label=p.label, path=path, index=i, shape=p.shape) for p, i in zip(planes, index, strict=True)
+            ]
         return Source(label=name, planes=tuple(planes))
     if suffix in PICTURE_SUFFIXES:
         from rosse.io.images import picture_planes
@@ -145,6 +151,3 @@ def _same_shape(name: str, planes: Sequence[Plane]) -> None:
 
 def _size(source: Source) -> str:
     return f"{source.shape[0]} x {source.shape[1]}"
-
-
-__all__ = ["ArrayPlane", "Image", "Map", "Source", "load_array", "open_map", "open_source"]

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,11 +86,14 @@ def _unpacked(path: str, mtime_ns: int, size: int) -> _Unpacked:
         with opener(path) as packed:
             shutil.copyfileobj(packed, stream, 2**20)
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as err:
+        unpacked_size = stream.tell()
+        stream.close()
         raise FileError(
-            f"{path} is truncated or damaged: it ends after {size} packed bytes, {stream.tell()} unpacked ({err}); "
+            f"{path} is truncated or damaged: it ends after {size} packed bytes, {unpacked_size} unpacked ({err}); "
             "fetch it again"
         ) from err
     except OSError as err:
+        stream.close()
         raise FileError(
             f"{path} cannot be unpacked into {tempfile.gettempdir()} ({err.strerror or err}); unpack it yourself or "
             "set TMPDIR to a disk with room"
@@ -99,4 +103,6 @@ def _unpacked(path: str, mtime_ns: int, size: int) -> _Unpacked:
             "%s was unpacked into %s (%.1f GB, once per process); unpack or fpack it to read sections directly",
             path, tempfile.gettempdir(), stream.tell() / 1e9,
         )  # fmt: skip
-    return _Unpacked(stream)
+    unpacked = _Unpacked(stream)
+    weakref.finalize(unpacked, stream.close)  # when it leaves the cache and no reader holds it any more
+    return unpacked
