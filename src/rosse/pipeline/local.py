@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -27,8 +27,8 @@ class LocalEngine:
 
     Parameters
     ----------
-    workers : number of processes; None takes one per core that this process may use. One works in the calling
-        process itself, where a crash is not survived.
+    workers : number of processes; None takes one per core that this process may use. One worker, or a single item,
+        works in the calling process itself, where a crash is not survived.
 
     Notes
     -----
@@ -52,9 +52,10 @@ class LocalEngine:
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterator[Any]:
         """Results as they are ready; at most `size` items are under way at a time."""
-        if self.size == 1:
+        size = min(self.size, len(items)) if isinstance(items, Sized) else self.size
+        if size <= 1:  # a process of its own would take seconds to load torch
             return map(function, items)
-        return _spawned(function, items, self.size)
+        return _spawned(function, items, size)
 
 
 def _spawned(function: Callable[[Any], Any], items: Iterable[Any], size: int) -> Iterator[Any]:

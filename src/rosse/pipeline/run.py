@@ -64,7 +64,7 @@ class Report:
     counts : rows of the catalogue by status.
     failed : key of each partition without rows → reason; the same command tries them again.
     seconds : duration of this call.
-    computed : rows measured in this call; the others an earlier one left finished.
+    computed : rows by status that this call measured; the others an earlier one left finished.
     """
 
     directory: Path
@@ -72,7 +72,7 @@ class Report:
     counts: Mapping[str, int]
     failed: Mapping[str, str]
     seconds: float
-    computed: int
+    computed: Mapping[str, int]
 
 
 class Stopped(KeyboardInterrupt):
@@ -113,7 +113,9 @@ def run(
     with locked(directory):
         mark = claim(directory, record, overwrite=overwrite)
         if mark is None:
-            return _report(open_catalogue(directory), failed={}, seconds=time.monotonic() - start, computed=0)
+            return _report(
+                directory, open_catalogue(directory), failed={}, seconds=time.monotonic() - start, computed={}
+            )
         parts = Parts(directory / PARTS, mark)
         try:
             failed, computed = _compute(job, parts, engine or LocalEngine(), progress or Silent())
@@ -123,12 +125,14 @@ def run(
             raise Stopped(_how_to_go_on(job, parts)) from None
         if not failed:
             retire_parts(directory)
-    return _report(catalogue, failed=failed, seconds=time.monotonic() - start, computed=computed)
+    return _report(directory, catalogue, failed=failed, seconds=time.monotonic() - start, computed=computed)
 
 
-def _report(catalogue: Catalogue, *, failed: Mapping[str, str], seconds: float, computed: int) -> Report:
+def _report(
+    directory: Path, catalogue: Catalogue, *, failed: Mapping[str, str], seconds: float, computed: Mapping[str, int]
+) -> Report:
     return Report(
-        directory=catalogue.directory,
+        directory=directory,
         rows=len(catalogue),
         counts=catalogue.provenance["counts"],
         failed=failed,
@@ -151,15 +155,15 @@ def _check_keys(partitions: Sequence[Partition]) -> None:
         raise InputError(f"partitions must have different keys, but these come more than once: {', '.join(twice[:5])}")
 
 
-def _compute(job: Job, parts: Parts, engine: Engine, progress: Progress) -> tuple[dict[str, str], int]:
-    """Reasons of the partitions that failed, and the number of new rows."""
+def _compute(job: Job, parts: Parts, engine: Engine, progress: Progress) -> tuple[dict[str, str], Counter[str]]:
+    """Reasons of the partitions that failed, and the new rows by status."""
     done = set(parts.finished(p.key for p in job.partitions))
     todo = {p.key: p for p in job.partitions if p.key not in done}
     failed: dict[str, str] = {}
-    computed = 0
+    computed: Counter[str] = Counter()
     if not todo:
         return failed, computed
-    task = Task(step=job.prepare(parts.folder.parent))
+    task = Task(step=job.prepare(parts.folder.parent), level=logging.getLogger("rosse").getEffectiveLevel())
     with ExitStack() as stack:
         progress.begin(total=_weight(job.partitions), done=_weight(job.partitions) - _weight(todo.values()))
         stack.callback(progress.end)
@@ -170,8 +174,9 @@ def _compute(job: Job, parts: Parts, engine: Engine, progress: Progress) -> tupl
                 failed[key] = reason
                 continue
             parts.write(key, rows)
-            computed += rows.num_rows
-            progress.add(weight=todo[key].weight, counts=status_counts(rows))
+            counts = status_counts(rows)
+            computed += counts
+            progress.add(weight=todo[key].weight, counts=counts)
     return failed, computed
 
 

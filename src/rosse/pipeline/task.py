@@ -69,13 +69,20 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
-    """The step as an engine sees it."""
+    """The step as an engine sees it.
+
+    Parameters
+    ----------
+    step : partition → rows.
+    level : of the least message that is worth to be sent back.
+    """
 
     step: Step
+    level: int = logging.WARNING
 
     def __call__(self, partition: Partition) -> Outcome:
         """Rows of one partition, or the reason why there are none."""
-        with _collected() as notes:
+        with _collected(self.level) as notes:
             try:
                 rows = self.step(partition)
             except Exception as err:
@@ -102,20 +109,22 @@ class _Collector(logging.Handler):
 
 
 @contextmanager
-def _collected() -> Iterator[list[Note]]:
+def _collected(level: int) -> Iterator[list[Note]]:
     """What rosse logs and what any library warns of, kept here instead of going to a worker's stderr."""
     notes: list[Note] = []
     logger, handler = logging.getLogger("rosse"), _Collector(notes)
-    before = logger.propagate
+    before = logger.propagate, logger.level
     logger.addHandler(handler)
     logger.propagate = False
+    logger.setLevel(level)
     try:
         with warnings.catch_warnings(record=True) as caught:
             yield notes
         notes += [
-            Note(logger="rosse.warnings", level=logging.DEBUG, text=f"{w.category.__name__}: {w.message}")
+            Note(logger="rosse.warnings", level=logging.INFO, text=f"{w.category.__name__}: {w.message}")
             for w in caught or ()
         ]
     finally:
-        logger.propagate = before
+        logger.propagate = before[0]
+        logger.setLevel(before[1])
         logger.removeHandler(handler)

@@ -1,0 +1,97 @@
+"""From options to a running job: models, engines and what both commands say at the end."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rosse.errors import OptionError, RunError, unknown_name
+
+if TYPE_CHECKING:
+    from rosse.cli.options import Measuring
+    from rosse.cli.screen import Watch
+    from rosse.light.components import Component, Model
+    from rosse.pipeline.engines import Engine
+    from rosse.pipeline.rows import Fitting
+    from rosse.pipeline.run import Job, Report
+
+ENGINES = ("local", "ray")
+
+
+def fitting_of(options: Measuring) -> Fitting:
+    """How galaxies are fitted."""
+    from rosse.pipeline.rows import Fitting
+
+    figures = Path(options.plot) if options.plot else None
+    return Fitting(model=model_of(options.model), device=device_of(options.device), figures=figures)
+
+
+def model_of(text: str) -> Component | Model:
+    """``sersic`` or a sum such as ``sersic+exponential``, whose parts are then called by their names."""
+    from rosse.light.components import DeVaucouleurs, Exponential, PointSource, Sersic
+
+    known: dict[str, Any] = {
+        "sersic": Sersic, "exponential": Exponential, "devaucouleurs": DeVaucouleurs, "pointsource": PointSource,
+    }  # fmt: skip
+    names = [name.strip().lower() for name in text.split("+")]
+    for name in names:
+        if name not in known:
+            raise OptionError("--model: " + unknown_name("profile", name, known))
+    if len(names) == 1:
+        return known[names[0]]()  # type: ignore[no-any-return]
+    parts = [known[name](name if names.count(name) == 1 else f"{name}{i + 1}") for i, name in enumerate(names)]
+    model = parts[0]
+    for part in parts[1:]:
+        model = model + part
+    return model  # type: ignore[no-any-return]
+
+
+def device_of(name: str) -> str:
+    """A device that is there."""
+    if name == "cpu":
+        return name
+    import torch
+
+    if name.partition(":")[0] != "cuda":
+        raise OptionError(f"--device is {name!r}; cpu or cuda is wanted")
+    if not torch.cuda.is_available():
+        raise OptionError(f"--device is {name!r}, but torch finds no CUDA device here; leave the option out")
+    return name
+
+
+def engine_of(options: Measuring) -> Engine:
+    """Where to compute."""
+    from rosse.pipeline.local import LocalEngine
+    from rosse.pipeline.ray_engine import RayEngine
+
+    if options.engine not in ENGINES:
+        raise OptionError("--engine: " + unknown_name("engine", options.engine, ENGINES))
+    if options.engine == "ray":
+        return RayEngine(address=options.address, workers=options.workers)
+    if options.address is not None:
+        raise OptionError("--address is for --engine ray")
+    one_fills_it = options.workers is None and options.device != "cpu"  # a GPU
+    return LocalEngine(workers=1 if one_fills_it else options.workers)
+
+
+def start(job: Job, directory: Path, options: Measuring, watch: Watch) -> Report:
+    """Run a job, recorded with the command line."""
+    from rosse.pipeline.run import run
+
+    command = " ".join(["rosse", shlex.join(sys.argv[1:])])
+    engine = engine_of(options)
+    return run(replace(job, command=command), directory, engine=engine, overwrite=options.overwrite, progress=watch)
+
+
+def refuse_failures(report: Report) -> None:
+    """Raise when partitions are missing from the catalogue, after everything else was said."""
+    if report.failed:
+        named = "; ".join(f"{key}: {why}" for key, why in list(report.failed.items())[:5])
+        more = f"; and {len(report.failed) - 5} more" if len(report.failed) > 5 else ""
+        raise RunError(
+            f"{len(report.failed)} partitions failed and are not in the catalogue ({named}{more}); "
+            "the same command without --overwrite tries them again"
+        )

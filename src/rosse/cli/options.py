@@ -1,0 +1,129 @@
+"""Every option of `rosse run` and `rosse fit`, once: its name on the command line and in TOML, type, help."""
+
+# ruff: noqa: RUF009 - `option` makes the field of a dataclass, as `field` does
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from rosse.pipeline import config
+from rosse.pipeline.config import Files, Numbers
+
+IMAGE, NOISE, DETECT, FIT, RUN = "The image", "Noise, mask, PSF", "Detection", "Fit", "The run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """How an option is given.
+
+    Parameters
+    ----------
+    help : one line.
+    kind : type of the text on the command line.
+    panel : heading under which it is listed.
+    flags : spelling, where it is not the name itself.
+    parse : what makes the value of it, from the command line and from TOML; None takes it as it is.
+    """
+
+    help: str
+    kind: type = str
+    panel: str = RUN
+    flags: tuple[str, ...] = ()
+    parse: Callable[[Any], Any] | None = None
+
+    def value(self, given: Any) -> Any:
+        """Value of what was given in TOML."""
+        return (self.parse or config.of_kind(self.kind))(given)
+
+
+def option(help: str, *, default: Any = None, **about: Any) -> Any:
+    """A field that is an option."""
+    return field(default=default, metadata={"option": Option(help=help, **about)})
+
+
+def options_of(kind: type) -> dict[str, Option]:
+    """Name → option of a dataclass of options."""
+    return {f.name: f.metadata["option"] for f in fields(kind)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What headers may not say."""
+
+    survey: str | None = option("Known survey: scale, zero point, gain where the file is silent.", panel=IMAGE)
+    bands: tuple[str, ...] | dict[str, str] | None = option(
+        "A file per band, g=a.fits,r=b.fits, or names of the planes of a cube, g,r,z.", panel=IMAGE, parse=config.bands
+    )
+    extension: str | int | None = option("Name or number of the image's HDU.", panel=IMAGE, parse=config.extension)
+    scale: float | None = option("Pixel scale, arcsec/pixel.", kind=float, panel=IMAGE)
+    zeropoint: Numbers | None = option(
+        "AB magnitude of one flux unit: 22.5, or g=22.5,r=22.3.", panel=IMAGE, parse=config.numbers
+    )
+    gain: Numbers | None = option("Electrons per flux unit.", panel=IMAGE, parse=config.numbers)
+    sigma: Files | float | None = option("One-sigma noise: map or number.", panel=NOISE, parse=config.noise)
+    variance: Files | float | None = option("Variance: map or number.", panel=NOISE, parse=config.noise)
+    ivar: Files | float | None = option("Inverse variance: map or number.", panel=NOISE, parse=config.noise)
+    weight: Files | float | None = option(
+        "Relative weight (SExtractor's MAP_WEIGHT), scaled to the sky.", panel=NOISE, parse=config.noise
+    )
+    mask: Files | None = option("Mask; non-zero is bad, unless --mask-kind says else.", panel=NOISE, parse=config.files)
+    mask_kind: str | None = option("bool, bits or (for cutouts) segmentation.", panel=NOISE)
+    mask_bits: int | None = option("Bad bits of a bit mask, e.g. 0b101.", panel=NOISE, parse=config.whole_number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """The fit, and where it runs."""
+
+    model: str = option("Profile: sersic, exponential, devaucouleurs, or a sum.", default="sersic", panel=FIT)
+    device: str = option("cpu or cuda.", default="cpu", panel=FIT)
+    plot: str | None = option("Directory for a figure of every galaxy.", panel=FIT)
+    workers: int | None = option("Processes; default: one per core.", kind=int)
+    engine: str = option("local, or ray for a cluster.", default="local")
+    address: str | None = option("Of a running Ray cluster, host:6379; default: start one here.")
+    overwrite: bool = option(
+        "Start anew, or go on from what is finished (the default).",
+        default=False,
+        kind=bool,
+        flags=("--overwrite/--resume",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Calibration, Measuring):
+    """Options of `rosse run`."""
+
+    images: list[str] = option("Images; several are tiles of one survey.", default=(), kind=list)
+    out: str | None = option("Directory of the catalogue.")
+    saturation: Numbers | None = option("Flux at which pixels saturate.", panel=IMAGE, parse=config.numbers)
+    psf: Files | None = option(
+        "Stamp, cube or PSFEx model; stars: build it from the field (the default); none: fit without one.",
+        panel=NOISE,
+        parse=config.files,
+    )
+    threshold: float | None = option("Detection threshold, sigma.", kind=float, panel=DETECT)
+    min_pixels: int | None = option("Pixels above the threshold that make a source.", kind=int, panel=DETECT)
+    deblend_contrast: float | None = option("Rise of a peak that makes it a source.", kind=float, panel=DETECT)
+    mesh: int | None = option("Side of the background's cells, pixels.", kind=int, panel=DETECT)
+    star_limit: float | None = option("Stellarity above which a source is a star.", kind=float, panel=DETECT)
+    cutout_maximum: int | None = option("Largest side of a cutout, pixels.", kind=int, panel=DETECT)
+    min_snr: float | None = option("Galaxies below it are listed, not fitted; default 5.", kind=float, panel=FIT)
+    size: int | None = option("Side of a partition, pixels; bounds the memory; default 2048.", kind=int)
+    match: float | None = option("Radius for sources of overlapping tiles, arcsec; default 1.", kind=float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(Calibration, Measuring):
+    """Options of `rosse fit`."""
+
+    cutouts: list[str] = option("Images, a folder, or a CSV/Parquet manifest.", default=(), kind=list)
+    out: str | None = option("Directory of the catalogue; without it the table is printed.")
+    pattern: str | None = option(
+        "Names in a folder, '{name}_image.fits', or a known pattern: galmoss (default), pysersic, profit.", panel=IMAGE
+    )
+    psf: Files | None = option("Stamp, cube or PSFEx model; none: fit without one.", panel=NOISE, parse=config.files)
+    estimate_noise: bool = option(
+        "Measure the noise from the sky where no map is given.", default=False, kind=bool, panel=NOISE
+    )

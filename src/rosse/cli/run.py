@@ -1,0 +1,86 @@
+"""`rosse run`: a survey image to a catalogue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rosse.cli import launch, screen, summary, tiles
+from rosse.cli.options import RunOptions
+from rosse.errors import OptionError
+
+if TYPE_CHECKING:
+    from rosse.pipeline.jobs import FieldOptions
+    from rosse.pipeline.run import Report
+
+_PLURAL = {"galaxy": "galaxies", "star": "stars", "artefact": "artefacts"}
+
+HELP = """Measure a survey image: sky, detection, stars, PSF, one fit per galaxy, catalogue.
+
+Several images are tiles of one survey. Their maps are then given as templates, --weight '{name}.weight.fits', where
+{name} is the image's name without its ending. A run that was stopped goes on where it was when the same command is
+given again.
+
+Examples:
+
+  rosse run field.fits --survey sdss --out catalogue
+
+  rosse run --bands g=g.fits,r=r.fits --ivar g=gw.fits,r=rw.fits --out catalogue --workers 8
+
+  rosse run picture.jpg --psf none --out catalogue
+"""
+
+
+def run(options: RunOptions) -> None:
+    """Measure, and say what came out."""
+    if options.out is None:
+        raise OptionError("--out is missing: give the directory of the catalogue")
+    from rosse.pipeline.jobs import field_job
+
+    directory = Path(options.out)
+    with screen.watching(directory) as watch:
+        parts = tiles.tiles_of(options)
+        mosaics = tiles.open_tiles(options, parts)
+        job = field_job(
+            mosaics,
+            psfs=tiles.read_psfs(parts, mosaics),
+            options=_measuring(options),
+            inputs=[path for tile in parts for path in tile.files],
+            record=tiles.record_of(options, ("images", "bands", *tiles.MAPS, *tiles.OPENING, "psf")),
+        )
+        report = launch.start(job, directory, options, watch)
+    _say(report, options.min_snr)
+    launch.refuse_failures(report)
+
+
+def _measuring(options: RunOptions) -> FieldOptions:
+    from rosse.detection import DetectOptions
+    from rosse.pipeline.jobs import FieldOptions
+
+    def given(kind: type) -> dict[str, Any]:
+        names = {f.name for f in fields(kind)} & {f.name for f in fields(options)}
+        return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+    return FieldOptions(
+        **given(FieldOptions), detection=DetectOptions(**given(DetectOptions)), fitting=launch.fitting_of(options)
+    )
+
+
+def _say(report: Report, min_snr: float | None) -> None:
+    """The summary, on stdout."""
+    from rosse.store import open_catalogue
+
+    kinds: Counter[str] = Counter()
+    for rows in open_catalogue(report.directory).select(["kind"]).partitions():
+        kinds.update(rows["kind"].to_pylist())
+    stars = report.rows - kinds["galaxy"]
+    faint = report.counts.get("skipped", 0) - stars
+    lines = [("sources", f"{report.rows}: " + ", ".join(f"{n} {_PLURAL.get(k, k)}" for k, n in kinds.most_common()))]
+    if not report.rows:
+        lines = [("sources", "none was found; the catalogue is empty")]
+    lines += summary.fitted(report)
+    if report.rows:
+        lines.append(("not fitted", f"{stars} stars and artefacts, {faint} galaxies below S/N {min_snr or 5:g}"))
+    summary.show(report, lines)

@@ -1,0 +1,99 @@
+"""The last words of a run, on stdout."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rosse.cli import screen
+
+if TYPE_CHECKING:
+    from rosse.pipeline.run import Report
+    from rosse.store import Catalogue
+
+Line = tuple[str, str]
+
+_FIRST = re.compile(r"id|kind|(\w+_)?mag(_\w+)?|(\w+_)?(r_e|n|q|pa)|chi2_dof|status")
+
+
+def fitted(report: Report) -> list[Line]:
+    """Lines on the galaxies that were fitted, and how fast."""
+    counts = {status: n for status, n in report.counts.items() if status != "skipped"}
+    lines = []
+    if counts:
+        lines.append(("fitted", f"{sum(counts.values())}: {counts_text(counts)}"))
+    new = sum(n for status, n in report.computed.items() if status != "skipped")
+    if new:
+        lines.append(("speed", f"{new / max(report.seconds, 1e-3):.1f} galaxies/s ({new} in {report.seconds:.0f} s)"))
+    elif not report.computed:
+        lines.append(("speed", "nothing was left to do: every partition was finished before"))
+    return lines
+
+
+def show(report: Report, lines: Iterable[Line]) -> None:
+    """Print the lines, where the catalogue is, and how to open it."""
+    from rich.markup import escape
+
+    console = screen.out()
+    place = str(report.directory)
+    for word, text in (*lines, ("catalogue", place)):
+        console.print(f"[bold]{word:<11}[/bold]{escape(text)}")
+    console.print("\n[dim]open it with[/dim]")
+    for text in _ways(report.directory):
+        console.print(f"  {escape(text)}")
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """``ok 140, at_bound 8``, in the order of `Status`."""
+    from rosse.status import Status
+
+    order = {status.label: i for i, status in enumerate(Status)}
+    return ", ".join(
+        f"{name} {n}" for name, n in sorted(counts.items(), key=lambda item: order.get(item[0], len(order)))
+    )
+
+
+def _ways(directory: Path) -> list[str]:
+    place = str(directory)
+    table = "table.fits"
+    ways = [
+        f"rosse.open_catalogue({place!r}).where(\"status = 'ok'\").to_pandas()",
+        f"rosse show {place}",
+        f"rosse export {place} {table}",
+    ]
+    if (directory / "hats.properties").exists():
+        ways.insert(1, f"lsdb.open_catalog({place!r})")
+    return ways
+
+
+def print_rows(catalogue: Catalogue, limit: int | None = None) -> None:
+    """Print the columns that a person looks at first, one line per row, values with their errors."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    known = catalogue.schema.names
+    names = [name for name in known if _FIRST.fullmatch(name) and not name.startswith(("sigma_", "mag_auto"))]
+    errors = {name: f"sigma_{name}" for name in names if f"sigma_{name}" in known}
+    units = {column.name: f" \\[{column.unit}]" if column.unit else "" for column in catalogue.columns}
+    table = Table(*(name + units[name] for name in names), box=SIMPLE_HEAD)
+    chosen = catalogue.select([*names, *errors.values()])
+    for row in _rows(chosen, limit):
+        table.add_row(*(escape(_cell(row[name], row.get(errors.get(name, "")))) for name in names))
+    screen.out(fold=True).print(table)
+
+
+def _rows(catalogue: Catalogue, limit: int | None) -> Iterator[dict[str, Any]]:
+    return islice((row for rows in catalogue.partitions() for row in rows.to_pylist()), limit)
+
+
+def _cell(value: Any, error: Any) -> str:
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.4g}" if error is None or not math.isfinite(error) else f"{value:.4g} \u00b1 {error:.2g}"
