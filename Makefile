@@ -47,8 +47,8 @@ serve-docs: $(STAMPS)/docs ## show the documentation in a browser while writing 
 figures: $(STAMPS)/run ## draw the pictures of README and docs again
 	$(PY) docs/figures.py
 
-bench: $(STAMPS)/test ## comparisons with other programs, one script after the other; they write docs/benchmarks.md
-	@for script in bench/[a-z]*.py; do echo "$$script"; $(PY) "$$script" || exit 1; done
+bench: $(STAMPS)/test ## compare with other fitters: make bench PEERS=folder, see bench/fit.py
+	$(PY) bench/fit.py $(PEERS)
 
 constraints: $(STAMPS)/venv ## refresh constraints.txt with the newest versions that work together
 	rm -rf .venv-constraints

@@ -27,7 +27,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("detection", "fitting", "shapes", "votes", "latent", "transfer", "restoration", "parts"),
     ("pipeline",),
     ("app", "demo"),
-    ("cli", "__main__"),
+    ("cli",),
+    ("__main__",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # `import rosse` reaches every public name: only the floors above all of them may say it.

@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import click
-
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """The page with its tables filled in."""
@@ -83,26 +81,25 @@ def _columns(columns: Iterable[tuple[str, str, str]]) -> str:
 def commands() -> str:
     """Every command with its arguments and options."""
     import typer.main
+
     from rosse.cli import app
 
-    group = typer.main.get_command(app)
-    return "\n".join(line for name, command in group.commands.items() for line in _command(name, command))  # type: ignore[attr-defined]
+    group: Any = typer.main.get_command(app)
+    return "\n".join(line for name, command in group.commands.items() for line in _command(name, command))
 
 
-def _command(name: str, command: click.Command) -> Iterator[str]:
-    yield f"## rosse {name}\n"
-    text, _, examples = (command.help or "").replace("\b\n", "").partition("Example")
-    yield text.strip() + "\n"
-    if examples:
-        yield "```sh\n" + "\n".join(line.strip() for line in examples.splitlines() if "rosse " in line) + "\n```\n"
+def _command(name: str, command: Any) -> Iterator[str]:
+    text, _, examples = (command.help or "").partition("Examples:")
+    yield f"## rosse {name}\n\n{text.strip()}\n"
+    yield "\n".join(["```sh", *(line.strip() for line in examples.splitlines() if line.strip()), "```", ""])
     yield _table(("argument or option", "what it says"), (_parameter(p) for p in command.params if p.name != "help"))
     yield ""
 
 
-def _parameter(parameter: click.Parameter) -> tuple[str, str]:
-    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts) if name.startswith("-"))
-    shown = names or f"`{parameter.human_readable_name.upper()}`"
-    return shown, " ".join((getattr(parameter, "help", None) or "").split())
+def _parameter(parameter: Any) -> tuple[str, str]:
+    options = [name for name in (*parameter.opts, *parameter.secondary_opts) if name.startswith("-")]
+    names = options or [(parameter.metavar or parameter.name.upper()).strip("[].")]
+    return ", ".join(f"`{name}`" for name in names), " ".join((parameter.help or "").split())
 
 
 TABLES: dict[str, Callable[[], str]] = {
