@@ -12,7 +12,7 @@ from typing import Any
 from astropy.io import fits
 
 from rosse.errors import FileError
-from rosse.io.fits import FitsPlane, card, clean_header, hdu_label, open_hdus, planes_of
+from rosse.io.fits import FitsPlane, card, hdu_label, open_hdus, planes_of
 from rosse.io.say import say
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,8 @@ def find_image(name: str, *, role: str = "image", extension: str | int | None = 
     with open_hdus(path) as (hdus, size):
         numbers = [_named(path, hdus, wanted)] if wanted is not None else _automatic(path, hdus, role, like)
         planes = [plane for number in numbers for plane in planes_of(path, hdus, number, size)]
-        header = clean_header(hdus[numbers[0]].header)
-        inherited = clean_header(hdus[0].header) if numbers[0] else fits.Header()
+        header = hdus[numbers[0]].header
+        inherited = hdus[0].header if numbers[0] else fits.Header()
         each = [_band(hdus[number]) for number in numbers]
     bands = tuple(each) if len(each) > 1 else header_bands(header, len(planes))
     return FitsImage(planes=planes, bands=bands, header=header, inherited=inherited)

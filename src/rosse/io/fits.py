@@ -179,8 +179,12 @@ def _check_size(hdu: Any, label: str, file_size: int) -> None:
 
 def card(header: fits.Header, key: str) -> Any:
     """Value of a card, None where it is missing, empty or cannot be parsed."""
+    if key not in header:
+        return None
     try:
-        value = header.get(key)
+        with warnings.catch_warnings():  # astropy warns when it reads a card that breaks the standard
+            warnings.simplefilter("ignore")
+            value = header[key]
     except (fits.VerifyError, ValueError):
         return None
     return None if isinstance(value, fits.card.Undefined) else value

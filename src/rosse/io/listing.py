@@ -88,6 +88,8 @@ def _folder(
     if bands and reading.bands is None:
         reading = replace(reading, bands=bands)
     roles = {role for each in found.values() for role in each}
+    if "noise" in templates and "noise" not in roles:
+        reading = replace(reading, noise_kind="")
     entries = []
     for name in sorted(found):
         files: dict[str, Any] = {r: _expected(folder, templates[r], name, bands, found[name].get(r, {})) for r in roles}
@@ -153,7 +155,8 @@ def _beside(
     lists = {role: value for role, value in given.items() if isinstance(value, (list, tuple))}
     for role, value in lists.items():
         if len(value) != len(paths):
-            raise OptionError(f"{len(value)} files came as {role} for {len(paths)} images")
+            what = reading.noise_kind if role == "noise" else role
+            raise OptionError(f"{len(value)} files came as {what} for {len(paths)} images")
     entries = []
     for i, (path, name) in enumerate(zip(paths, names, strict=True)):
         beside = {role: files[i] for role, files in expected.items()}

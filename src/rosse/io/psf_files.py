@@ -164,7 +164,7 @@ def join_bands(parts: Sequence[tuple[str, FieldPsf]]) -> FieldPsf:
 
 def _from_file(name: str, has_pixel: bool) -> FieldPsf:
     path, _ = split_name(os.path.expanduser(name))
-    if Path(path).suffix.lower() not in ARRAY_SUFFIXES:
+    if Path(path).suffix.lower() not in ARRAY_SUFFIXES and psfex.has_table(path):
         named = psfex.read(name)
         if named:
             bands = [band for band, _ in named]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rosse.errors import FileError, InputError, StorageError
 from rosse.io.choose import split_name
 from rosse.io.fits import card, open_hdus
+from rosse.io.streams import open_stream
 
 LANCZOS = 3  # as in PSFEx, SExtractor and GalSim's DES_PSFEx
 
@@ -102,6 +103,13 @@ def _padded(basis: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.flo
         before = want // 2 - have // 2
         pads.append((before, want - have - before))
     return np.pad(basis, pads)
+
+
+def has_table(path: str) -> bool:
+    """Whether a FITS file holds a table at all: a quick look, since most PSFs of cutouts are plain stamps."""
+    with open_stream(path) as stream:
+        stream.seek(0)
+        return b"XTENSION= 'BINTABLE'" in stream.read()
 
 
 def read(name: str) -> list[tuple[str, Model]]:

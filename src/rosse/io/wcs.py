@@ -39,6 +39,8 @@ class LocalFrame:
 
 def celestial_wcs(header: fits.Header, label: str = "header") -> WCS | None:
     """WCS of the two image axes with its distortions (SIP, TPV, ...), None where the axes are no sky coordinates."""
+    if "CTYPE1" not in header:
+        return None  # pixels; thousands of cutouts have no coordinates, and wcslib takes its time to find out
     with _quiet():
         try:
             wcs = WCS(clean_header(header), naxis=2)
