@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rosse.detection.classify import point_radius, stellarity
+from rosse.detection.classify import stellarity
 from rosse.detection.columns import source_columns, suffixes
-from rosse.detection.field import Field
-from rosse.detection.flags import image_flags, near_bright
-from rosse.detection.moments import Shapes, measure_shapes_of
+from rosse.detection.measure import Patch
+from rosse.detection.moments import Shapes
 from rosse.detection.options import DetectOptions, Flag, Region
-from rosse.detection.photometry import Photometry, measure_light
+from rosse.detection.photometry import Photometry
 from rosse.detection.result import Detection
 from rosse.detection.stamps import cutout_sizes
 from rosse.detection.wcs import orientation, sky_position
@@ -23,35 +23,35 @@ from rosse.tables import build_table
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from rosse.io import FieldPsf, Mosaic, Section
+    from rosse.io import FieldPsf, Mosaic
 
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
+_SHARP = 7.0  # sigma below the spread of stars
 
-def build_sources(
-    field: Field,
-    section: Section,
-    mosaic: Mosaic,
-    psf: FieldPsf | None,
-    region: Region | None,
-    options: DetectOptions,
+
+def build_detection(
+    patch: Patch, mosaic: Mosaic, psf: FieldPsf | None, *, region: Region | None, options: DetectOptions
 ) -> Detection:
-    """Rows of the sources of a field; those centred outside the region are left out, their labels come last."""
-    shapes = measure_shapes_of(field.labels, field.image.smooth, field.image.significance)
-    planes = (
-        np.concatenate([field.image.flux[None], field.flux]),
-        np.concatenate([field.image.ivar[None], field.ivar]),
-    )
-    light = measure_light(planes, field.labels, shapes, options)
-    flags = _flags(field, section, mosaic, shapes, light)
-    star = _stellarity(light, flags)
-    keep = np.array([region is None or region.contains(x + section.x0, y + section.y0)
-                     for x, y in zip(shapes.x, shapes.y, strict=True)], dtype=bool)  # fmt: skip
-    order = np.lexsort((shapes.x, shapes.y))
+    """Rows of the sources of a section; those centred outside the region are left out, their labels come last."""
+    field, shapes = patch.field, patch.shapes
+    x, y = shapes.x + patch.origin[0], shapes.y + patch.origin[1]
+    keep = np.array([region is None or region.contains(*at) for at in zip(x, y, strict=True)], dtype=bool)
+    order = np.lexsort((x, y))
     order = order[keep[order]]
-    table = _table(shapes[order], light[order], flags[order], star[order], section, mosaic, region, options)
+    star, sharp = stellarity(patch, psf)
+    kept = Sources(
+        x=x[order],
+        y=y[order],
+        shapes=shapes[order],
+        light=patch.light[order],
+        flags=patch.flags[order],
+        star=star[order],
+        sharp=sharp[order],
+    )
+    table = source_table(kept, mosaic, 0 if region is None else region.index, options)
     _say(table, mosaic)
     return Detection(
         sources=table,
@@ -60,7 +60,7 @@ def build_sources(
         ivar=field.ivar,
         background=field.sky.level,
         rms=field.sky.rms,
-        origin=(section.x0, section.y0),
+        origin=patch.origin,
         psf=psf,
         mosaic=mosaic,
         region=region,
@@ -68,74 +68,68 @@ def build_sources(
     )
 
 
-def _stellarity(light: Photometry, flags: NDArray[np.int32]) -> Floats:
-    clean = (flags & (Flag.EDGE | Flag.SATURATED | Flag.BLENDED | Flag.MASKED)) == 0
-    return stellarity(light.half, light.snr, point_radius(light.half, light.snr, clean))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sources:
+    """What is known about the sources that get a row.
+
+    Parameters
+    ----------
+    x, y : (N,) position in the mosaic.
+    shapes, light, flags : as measured.
+    star : (N,) stellarity.
+    sharp : (N,) spread over its error; far below 0 is sharper than the PSF.
+    """
+
+    x: Floats
+    y: Floats
+    shapes: Shapes
+    light: Photometry
+    flags: NDArray[np.int32]
+    star: Floats
+    sharp: Floats
 
 
-def _flags(field: Field, section: Section, mosaic: Mosaic, shapes: Shapes, light: Photometry) -> NDArray[np.int32]:
-    height, width = field.labels.shape
-    limit = np.asarray(mosaic.saturation, dtype=np.float64)[:, None, None]
-    with np.errstate(invalid="ignore"):
-        saturated = (section.flux >= np.where(np.isfinite(limit), limit, np.inf)).any(0)
-    flags = image_flags(
-        field.labels,
-        no_data=~(field.ivar > 0).any(0),
-        saturated=saturated,
-        sides=(
-            section.y0 == 0,
-            section.y0 + height == mosaic.shape[0],
-            section.x0 == 0,
-            section.x0 + width == mosaic.shape[1],
-        ),
-        shapes=shapes,
-    )
-    flags[near_bright(shapes, light)] |= Flag.NEAR_BRIGHT
-    flags[light.masked > 0] |= Flag.MASKED
-    inner = (shapes.xmin == 0, shapes.xmax == width - 1, shapes.ymin == 0, shapes.ymax == height - 1)
-    flags[np.any(inner, axis=0) & ((flags & Flag.EDGE) == 0)] |= Flag.TRUNCATED  # cut by the margin of a region
-    return flags
+def source_table(sources: Sources, mosaic: Mosaic, number: int, options: DetectOptions) -> Table:
+    """The table of sources.
 
-
-def _table(
-    shapes: Shapes,
-    light: Photometry,
-    flags: NDArray[np.int32],
-    star: Floats,
-    section: Section,
-    mosaic: Mosaic,
-    region: Region | None,
-    options: DetectOptions,
-) -> Table:
+    Parameters
+    ----------
+    number : of the region, for the identifiers.
+    """
     from rosse.light.coordinates import position_angle
 
-    x, y = shapes.x + section.x0, shapes.y + section.y0
-    ra, dec = sky_position(mosaic.wcs, x, y)
-    north, parity = orientation(mosaic.wcs, x, y)
+    shapes, light = sources.shapes, sources.light
+    ra, dec = sky_position(mosaic.wcs, sources.x, sources.y)
+    north, parity = orientation(mosaic.wcs, sources.x, sources.y)
     kron = light.kron * shapes.a
     size, too_small = cutout_sizes(_extent(shapes, kron), options)
-    scale = float(mosaic.scale) if np.isfinite(mosaic.scale) else 1.0
-    number = 0 if region is None else region.index
+    known = bool(np.isfinite(mosaic.scale))
     values: dict[str, Any] = {
         "id": [f"{mosaic.name}_{number}_{i}" for i in range(len(shapes))],
         "ra": ra,
         "dec": dec,
-        "x_image": x,
-        "y_image": y,
+        "x_image": sources.x,
+        "y_image": sources.y,
         "a_image": shapes.a,
         "b_image": shapes.b,
         "pa_image": position_angle(shapes.theta, north, parity),
         "kron_radius": kron,
-        "r_half": light.half * scale,
+        "r_half": light.half * (mosaic.scale if known else 1.0),
         "snr": light.snr,
-        "stellarity": star,
-        "kind": np.where(star > options.star_limit, "star", "galaxy"),
-        "flags": flags | np.where(too_small, int(Flag.TRUNCATED), 0),
+        "stellarity": sources.star,
+        "kind": _kind(sources, options),
+        "flags": sources.flags | np.where(too_small, int(Flag.TRUNCATED), 0),
         "npix": shapes.npix,
         "cutout_size": size,
     }
     values |= _band_columns(light, mosaic)
-    return build_table(source_columns(mosaic.bands, "arcsec" if np.isfinite(mosaic.scale) else "pix"), values)
+    return build_table(source_columns(mosaic.bands, "arcsec" if known else "pix"), values)
+
+
+def _kind(sources: Sources, options: DetectOptions) -> NDArray[np.str_]:
+    """Star, galaxy, or artefact: sharper than any point source can be, as cosmic rays and hot pixels are."""
+    star = np.where(sources.star > options.star_limit, "star", "galaxy")
+    return np.where(sources.sharp < -_SHARP, "artefact", star)
 
 
 def _extent(shapes: Shapes, kron: Floats) -> Floats:

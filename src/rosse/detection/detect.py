@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rosse.detection.catalogue import build_sources
-from rosse.detection.field import find_sources
+from rosse.detection.build import psf_of_patches
+from rosse.detection.catalogue import build_detection
+from rosse.detection.measure import measure_section
 from rosse.detection.options import DetectOptions, Region
-from rosse.detection.psf import central_part, constant_psf, psf_at_centre
+from rosse.detection.psf import central_part
 from rosse.detection.result import Detection
-from rosse.detection.significance import DEFAULT_KERNEL, gaussian_kernel
 from rosse.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def detect(
     ----------
     image : file, band → file, (H, W) or (C, H, W) array, or an open `Mosaic`.
     survey : instrument, for pixel scale, zero point and gain where the file does not say.
-    psf : PSF, unit sum, as `FieldPsf`, (h, w) or (C, h, w) array, file or band → file. None: built from the
-        stars of the image, if there are enough.
+    psf : PSF, unit sum, as `FieldPsf`, (h, w) or (C, h, w) array, file or band → file. None: for a whole image it is
+        built from its stars, if there are enough; for a region, give what `build_psf` made of the mosaic.
     region : part of a mosaic; the whole image otherwise.
     options : thresholds and sizes.
     bands, zeropoint, ivar, sigma, variance, weight, mask : as in `open_mosaic`; not together with a `Mosaic`.
@@ -67,9 +67,11 @@ def detect(
              "variance": variance, "weight": weight, "mask": mask}  # fmt: skip
     mosaic = _mosaic(image, {name: value for name, value in given.items() if value is not None})
     field_psf = _field_psf(psf, mosaic)
-    section = _read(mosaic, region, options)
-    field = find_sources(section, np.asarray(mosaic.gain, dtype=np.float64), _kernel(mosaic, field_psf), options)
-    return build_sources(field, section, mosaic, field_psf, region, options)
+    kernel = None if field_psf is None else _matched(field_psf, mosaic)
+    patch = measure_section(_read(mosaic, region, options), mosaic, options, kernel)
+    if field_psf is None and region is None and options.psf_from_stars:
+        field_psf = psf_of_patches([patch], mosaic)
+    return build_detection(patch, mosaic, field_psf, region=region, options=options)
 
 
 def _mosaic(image: Any, given: dict[str, Any]) -> Mosaic:
@@ -87,11 +89,7 @@ def _field_psf(psf: Any, mosaic: Mosaic) -> FieldPsf | None:
         return None
     from rosse.io import FieldPsf, read_psf
 
-    if isinstance(psf, FieldPsf):
-        return psf
-    if isinstance(psf, str | Path | Mapping):
-        return read_psf(psf, mosaic.bands)
-    return constant_psf(np.asarray(psf, dtype=np.float64), len(mosaic.bands))
+    return psf.select(mosaic.bands) if isinstance(psf, FieldPsf) else read_psf(psf, mosaic.bands)
 
 
 def _read(mosaic: Mosaic, region: Region | None, options: DetectOptions) -> Section:
@@ -112,11 +110,8 @@ def _read(mosaic: Mosaic, region: Region | None, options: DetectOptions) -> Sect
     return mosaic.section(parts[0], parts[1])
 
 
-def _kernel(mosaic: Mosaic, psf: FieldPsf | None) -> NDArray[np.float64]:
-    """Detection filter: the PSF's mean over the bands, else a Gaussian of the survey's seeing, else 3 x 3."""
-    if psf is not None:
-        return central_part(psf_at_centre(psf, mosaic.shape).mean(0))
-    if mosaic.survey is not None and np.isfinite(mosaic.scale):
-        known = [f for b, f in zip(mosaic.survey.bands, mosaic.survey.psf_fwhm, strict=True) if b in mosaic.bands]
-        return gaussian_kernel(float(np.mean(known or mosaic.survey.psf_fwhm)) / mosaic.scale)
-    return DEFAULT_KERNEL
+def _matched(psf: FieldPsf, mosaic: Mosaic) -> NDArray[np.float64]:
+    """Detection filter: the mean of the bands' PSFs in the middle of the mosaic, without its faint wings."""
+    height, width = mosaic.shape
+    stamp = psf.at(0.5 * (width - 1), 0.5 * (height - 1))[0]
+    return central_part(stamp.astype(np.float64).mean(0))

@@ -15,7 +15,7 @@ from rosse.detection.deblend import segment
 from rosse.detection.significance import DetectionImage, calibrated, detection_image
 
 if TYPE_CHECKING:
-    from rosse.io import Section
+    from rosse.io import Mosaic, Section
 
 Pixels = NDArray[np.float32]
 
@@ -30,6 +30,8 @@ class Field:
     ----------
     flux : (C, H, W) sky-subtracted.
     ivar : (C, H, W) of `flux`, with the sources' photon noise where the gain is known; 0 for bad pixels.
+    sky_ivar : (C, H, W) of the sky alone: as `ivar`, without the sources' photon noise.
+    saturated : (H, W) pixels at or above the saturation level in any band.
     sky : level and noise.
     image : what was searched.
     labels : (H, W) 0 sky, 1..N sources.
@@ -37,20 +39,20 @@ class Field:
 
     flux: Pixels
     ivar: Pixels
+    sky_ivar: Pixels
+    saturated: NDArray[np.bool_]
     sky: Sky
     image: DetectionImage
     labels: NDArray[np.int32]
 
 
-def find_sources(
-    section: Section, gain: NDArray[np.float64], kernel: NDArray[np.float64], options: DetectOptions
-) -> Field:
+def find_sources(section: Section, mosaic: Mosaic, kernel: NDArray[np.float64], options: DetectOptions) -> Field:
     """Subtract the sky and label the sources of a section.
 
     Parameters
     ----------
     section : pixels as read.
-    gain : (C,) electrons per flux unit, NaN unknown.
+    mosaic : whose gain and saturation level hold.
     kernel : (h, w) detection filter.
 
     Notes
@@ -67,7 +69,20 @@ def find_sources(
         image = calibrated(detection_image(clean, ivar, kernel), ~mask.any(0))
         mask = _around_sources(image, section.bad, options)
     labels = segment(image, options)
-    return Field(flux=clean, ivar=_with_photons(clean, ivar, section, gain), sky=sky, image=image, labels=labels)
+    return Field(
+        flux=clean,
+        ivar=_with_photons(clean, ivar, section, mosaic),
+        sky_ivar=ivar,
+        saturated=_saturated(section, mosaic),
+        sky=sky,
+        image=image,
+        labels=labels,
+    )
+
+
+def _saturated(section: Section, mosaic: Mosaic) -> NDArray[np.bool_]:
+    limit = np.asarray(mosaic.saturation, dtype=np.float64)[:, None, None]
+    return np.asarray((section.flux >= np.where(np.isfinite(limit), limit, np.inf)).any(0))
 
 
 def _background_ivar(section: Section, sky: Sky) -> Pixels:
@@ -76,8 +91,9 @@ def _background_ivar(section: Section, sky: Sky) -> Pixels:
     return np.where(section.bad, np.float32(0.0), 1.0 / np.square(sky.rms)).astype(np.float32, copy=False)
 
 
-def _with_photons(flux: Pixels, ivar: Pixels, section: Section, gain: NDArray[np.float64]) -> Pixels:
+def _with_photons(flux: Pixels, ivar: Pixels, section: Section, mosaic: Mosaic) -> Pixels:
     """Add the sources' photon noise where the noise was measured on the sky; a given noise map is left as it is."""
+    gain = np.asarray(mosaic.gain, dtype=np.float64)
     known = np.isfinite(gain) & (gain > 0)
     if section.ivar is not None or not known.any():
         return ivar

@@ -49,6 +49,7 @@ class DetectOptions:
     cutout_factor : half the cutout's side in units of the Kron aperture's extent.
     cutout_minimum, cutout_maximum : smallest and largest side of a cutout, pixels.
     mask_grow : pixels by which the isophotes of neighbours are widened when they are masked in a cutout.
+    psf_from_stars : build the PSF from the stars of the image where none is given.
     star_limit : sources with a `stellarity` above it are of the kind ``"star"``.
     """
 
@@ -65,6 +66,7 @@ class DetectOptions:
     cutout_minimum: int = 33
     cutout_maximum: int = 513
     mask_grow: int = 1
+    psf_from_stars: bool = True
     star_limit: float = 0.8
 
     def __post_init__(self) -> None:

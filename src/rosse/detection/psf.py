@@ -1,42 +1,158 @@
-"""Point-spread functions that the room is given or makes."""
+"""The PSF of an image from its stars: which sources are stars, a fit to their pixels, smooth wings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rosse.errors import InputError
+from rosse.detection.psf_fit import Stars, fit_psf, model_images, sample_variance
 
 if TYPE_CHECKING:
-    from rosse.io import FieldPsf
+    from rosse.io import FieldPsf, Mosaic
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
+MIN_STARS = 5  # fewer cannot outvote a galaxy or a binary among them
+_SLOPE_STARS = 40  # for a PSF that changes over the field: three times as many unknowns
+_UNDERSAMPLED = 3.0  # full width at half maximum in pixels below which the PSF is sampled twice per pixel
+_SIZE = 10.0  # side of the stamp over the full width at half maximum
+_SAME = 4.0  # scatter of the stars' residuals above which one of them is no star
+_LEAST = 0.03  # residual, over the star's own light, that is always accepted
 
-def constant_psf(stamp: Floats, bands: int) -> FieldPsf:
-    """The same PSF everywhere, from a stamp (h, w) for all bands or (C, h, w)."""
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StarList:
+    """Where the stars of a field are, and their pixels.
+
+    Parameters
+    ----------
+    x, y : (N,) position in the mosaic.
+    data, ivar : (N, C, s, s) stamps around the nearest pixel.
+    half : half-light radius of a star, pixels.
+    """
+
+    x: Floats
+    y: Floats
+    data: Floats
+    ivar: Floats
+    half: float
+
+
+def psf_from_stars(stars: StarList, bands: tuple[str, ...], shape: tuple[int, int]) -> FieldPsf | str:
+    """PSF of every band, or the reason why there is none.
+
+    Parameters
+    ----------
+    shape : height and width of the mosaic, for the polynomial's zero points and scales.
+    """
     from rosse.io import FieldPsf
 
-    stamps = np.broadcast_to(stamp, (bands, *stamp.shape[-2:])) if stamp.ndim == 2 else stamp
-    if stamps.ndim != 3 or len(stamps) != bands:
-        raise InputError(f"psf has shape {stamp.shape}; (h, w) or ({bands}, h, w) is wanted")
-    return FieldPsf(basis=np.array(stamps[:, None], dtype=np.float64), degree=0)
+    if len(stars.x) < MIN_STARS:
+        return f"{len(stars.x)} stars are too few for a PSF; {MIN_STARS} are needed"
+    sampling = 0.5 if 1.8 * stars.half < _UNDERSAMPLED else 1.0
+    zero, scale = [(n - 1) / 2 for n in shape], [max(n / 2, 1.0) for n in shape]
+    degree = int(_many_everywhere(stars, zero))
+    planes = []
+    for c, band in enumerate(bands):
+        fitted = _one_band(stars, c, (degree, zero, scale), sampling)
+        if isinstance(fitted, str):
+            return f"band {band}: {fitted}"
+        planes.append(fitted)
+    return FieldPsf(basis=np.stack(planes), degree=degree, x_zero=zero[1], y_zero=zero[0], x_scale=scale[1],
+                    y_scale=scale[0], sampling=sampling, has_pixel=True, bands=bands)  # fmt: skip
 
 
-def psf_at_centre(psf: FieldPsf, shape: tuple[int, int]) -> Floats:
-    """PSF (C, h, w) in the middle of an image of `shape`."""
-    y, x = (np.array([0.5 * (length - 1)]) for length in shape)
-    return np.asarray(psf.at(x, y)[0], dtype=np.float64)
+def stamp_size(half: float) -> int:
+    """Side of the stamps for stars with this half-light radius, pixels: odd."""
+    return max(15, 2 * int(np.ceil(0.5 * _SIZE * 1.7 * half)) + 1)
 
 
-def central_part(stamp: Floats, light: float = 0.98) -> Floats:
+def _many_everywhere(stars: StarList, zero: list[float]) -> bool:
+    """Whether a linear change over the field can be told: many stars, some in each quarter."""
+    quarter = 2 * (stars.y > zero[0]).astype(int) + (stars.x > zero[1])
+    return len(stars.x) >= _SLOPE_STARS and int(np.bincount(quarter, minlength=4).min()) >= MIN_STARS
+
+
+def _one_band(stars: StarList, c: int, polynomial: tuple[int, list[float], list[float]], sampling: float) -> Any:
+    """Basis (K, h, w) of one band, or the reason why there is none."""
+    degree, zero, scale = polynomial
+    u, v = (stars.x - zero[1]) / scale[1], (stars.y - zero[0]) / scale[0]
+    terms = np.stack([np.ones_like(u), u, v], axis=1)[:, : 1 + 2 * degree]
+    data, ivar = stars.data[:, c], stars.ivar[:, c]
+    core = _disc(data.shape[-1], 1.5 * stars.half)
+    flux = (data * core * (ivar > 0)).sum((1, 2))
+    noise = np.sqrt((core / np.where(ivar > 0, ivar, np.inf)).sum((1, 2)))
+    bright = (flux > 10.0 * noise) & ((ivar > 0) | ~core).all((1, 2))
+    list_ = Stars(data=data, ivar=ivar, flux=flux * 1.5, dx=stars.x - np.rint(stars.x), dy=stars.y - np.rint(stars.y),
+                  terms=terms).select(bright)  # fmt: skip
+    samples = 2 * int(round((data.shape[-1] // 2) / sampling)) + 1
+    for _ in range(3):
+        if len(list_) < MIN_STARS:
+            return f"{len(list_)} stars are too few for a PSF; {MIN_STARS} are needed"
+        basis, fitted = fit_psf(list_, samples, sampling)
+        keep = _alike(fitted, basis, sampling, core)
+        if keep.all():
+            break
+        list_ = fitted.select(keep)
+    return _finished(basis, sample_variance(fitted, samples, sampling))
+
+
+def _alike(stars: Stars, basis: Floats, sampling: float, core: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Stars whose core follows the PSF as well as that of the others does; galaxies and binaries do not."""
+    model = stars.flux[:, None, None] * model_images(stars, basis, sampling)
+    good = core & (stars.ivar > 0)
+    noise = np.where(good, 1.0 / np.where(good, stars.ivar, 1.0), 0.0).sum((1, 2))
+    left = np.maximum((np.square(stars.data - model) * good).sum((1, 2)) - noise, 0.0)
+    share = np.sqrt(left / np.maximum((np.square(model) * good).sum((1, 2)), 1e-300))
+    middle = np.median(share)
+    spread = 1.4826 * np.median(np.abs(share - middle))
+    return np.asarray(share <= max(_LEAST, float(middle + _SAME * spread)))
+
+
+def _finished(basis: Floats, variance: Floats) -> Floats:
+    """Wings without noise that fade to zero at the border, and unit sum.
+
+    In rings around the centre every term is drawn towards its mean on the ring as far as its scatter there is no larger
+    than the noise.
+    """
+    size = basis.shape[-1]
+    y, x = np.indices((size, size)) - size // 2
+    radius = np.hypot(x, y)
+    ring = np.rint(radius).astype(int)
+    count = np.bincount(ring.ravel())
+
+    def mean(image: Floats) -> Floats:
+        return np.asarray((np.bincount(ring.ravel(), weights=image.ravel()) / count)[ring])
+
+    smoothed = []
+    for term in basis:
+        profile = mean(term)
+        noise = mean(variance)
+        real = np.maximum(mean(np.square(term - profile)) - noise, 0.0)
+        smoothed.append(profile + (term - profile) * real / (real + noise))
+    edge = size // 2
+    fade = 0.5 * (1.0 + np.cos(np.pi * np.clip((radius / edge - 0.8) / 0.2, 0.0, 1.0)))
+    out = np.stack(smoothed) * fade
+    return np.asarray(out / out[0].sum())
+
+
+def _disc(size: int, radius: float) -> NDArray[np.bool_]:
+    y, x = np.indices((size, size)) - size // 2
+    return np.asarray(np.hypot(x, y) <= max(radius, 1.5))
+
+
+def central_part(stamp: Floats, light: float = 0.9) -> Floats:
     """The smallest centred square of an odd stamp that holds a fraction of its light, without negative pixels."""
-    size = min(stamp.shape) | 1
+    size = min(stamp.shape)
     middle = (stamp.shape[0] // 2, stamp.shape[1] // 2)
     positive = np.maximum(stamp, 0.0)
-    for half in range(1, size // 2 + 1):
+    for half in range(1, (size - 1) // 2 + 1):
         part = positive[middle[0] - half : middle[0] + half + 1, middle[1] - half : middle[1] + half + 1]
         if part.sum() >= light * positive.sum():
             return part
