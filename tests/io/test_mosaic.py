@@ -41,7 +41,7 @@ def everything(mosaic: Mosaic) -> Section:
 
 def ivar_of(section: Section) -> NDArray[np.float32]:
     assert section.ivar is not None
-    return section.ivar
+    return np.asarray(section.ivar)
 
 
 def tan(scale: float = 0.262, centre: tuple[float, float] = (150.0, 2.0), **extra: Any) -> dict[str, Any]:

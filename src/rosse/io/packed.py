@@ -69,7 +69,7 @@ class Packed:
     @cached_property
     def ids(self) -> NDArray[np.str_]:
         """All ids, in the order of the rows."""
-        each = [_numbers(str(self.path / name))["id"] for name, _ in self.parts]
+        each = [_numbers(_file(self.path / name))["id"] for name, _ in self.parts]
         return np.concatenate(each).astype(str) if each else np.array([], dtype=str)
 
     def rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
@@ -100,9 +100,9 @@ class Packed:
         part = np.searchsorted(starts, index, side="right") - 1
         out: list[dict[str, Any]] = [{}] * len(index)
         for number in np.unique(part):
-            path = str(self.path / self.parts[number][0])
+            file = _file(self.path / self.parts[number][0])
             asked = np.flatnonzero(part == number)
-            for where, values in zip(asked, _rows(path, index[asked] - starts[number]), strict=True):
+            for where, values in zip(asked, _rows(file, index[asked] - starts[number]), strict=True):
                 out[where] = values
         return out
 
@@ -133,32 +133,31 @@ def open_packed(path: str | os.PathLike[str]) -> Packed:
     return store
 
 
-def _rows(path: str, index: NDArray[np.int64]) -> list[dict[str, Any]]:
+def _rows(file: _File, index: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Rows of one part; of the pixels only the row groups that hold them are read."""
-    file = _open(path)
-    starts = _group_starts(path)
+    starts = _group_starts(file)
     group = np.searchsorted(starts, index, side="right") - 1
     groups = np.unique(group)
-    table = file.read_row_groups(groups.tolist(), columns=list(PIXELS), use_threads=False)
+    table = _open(file).read_row_groups(groups.tolist(), columns=list(PIXELS), use_threads=False)
     sizes = starts[groups + 1] - starts[groups]
     offset = np.concatenate([[0], np.cumsum(sizes)])[np.searchsorted(groups, group)]
     position = offset + index - starts[group]
-    numbers = {name: values[index].tolist() for name, values in _numbers(path).items()}
+    numbers = {name: values[index].tolist() for name, values in _numbers(file).items()}
     pixels = {name: _stamps(table[name], position) for name in PIXELS}
     names = (*numbers, *pixels)
     return [dict(zip(names, row, strict=True)) for row in zip(*numbers.values(), *pixels.values(), strict=True)]
 
 
 @lru_cache(maxsize=512)
-def _numbers(path: str) -> dict[str, NDArray[Any]]:
+def _numbers(file: _File) -> dict[str, NDArray[Any]]:
     """All but the pixels of a part (a thousandth of its size): read once, since column by column it is slow."""
-    table = _open(path).read(columns=["id", *NUMBERS, *SHAPES], use_threads=False)
+    table = _open(file).read(columns=["id", *NUMBERS, *SHAPES], use_threads=False)
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
 @lru_cache(maxsize=512)
-def _group_starts(path: str) -> NDArray[np.int64]:
-    metadata = _open(path).metadata
+def _group_starts(file: _File) -> NDArray[np.int64]:
+    metadata = _open(file).metadata
     return np.cumsum([0, *(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))])
 
 
@@ -230,9 +229,27 @@ def _psf(rows: list[dict[str, Any]], count: int) -> NDArray[np.float32] | None:
     return out
 
 
+@dataclass(frozen=True)
+class _File:
+    """A part as it is now: a file that was replaced by another is not the one that was opened before."""
+
+    path: str
+    mtime_ns: int
+    size: int
+
+
+def _file(path: Path) -> _File:
+    try:
+        state = path.stat()
+    except OSError as err:
+        raise FileError(f"{path} cannot be read: {err.strerror or err}") from err
+    return _File(str(path), state.st_mtime_ns, state.st_size)
+
+
 @lru_cache(maxsize=512)
-def _open(path: str) -> pq.ParquetFile:
+def _open(file: _File) -> pq.ParquetFile:
     """A part, opened once per process; its footer lists many row groups and takes a while to read."""
+    path = file.path
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (OSError, pa.ArrowInvalid) as err:

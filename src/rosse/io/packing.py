@@ -165,6 +165,8 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
+    for left in folder.glob(".writing-*"):  # by a writer that was killed: the lock is ours
+        shutil.rmtree(left, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
     try:
         yield scratch
