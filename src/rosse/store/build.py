@@ -119,13 +119,13 @@ class Build:
     def _write(self, name: str, table: pa.Table) -> None:
         path = self.dataset / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        footers: list[Any] = []
         stored = table.combine_chunks().cast(with_lengths(self._stored, text_lengths(table)))
-        pq.write_table(stored, path, compression="zstd", row_group_size=ROW_GROUP, metadata_collector=footers)
+        pq.write_table(stored, path, compression="zstd", row_group_size=ROW_GROUP)
         self.partitions += 1
         if self._keeps_footers and not name.startswith(layout.NO_POSITION):
-            footers[0].set_file_path(name)
-            self._footers += footers
+            footer = pq.read_metadata(path)  # pyarrow's metadata_collector would hide that the disk is full
+            footer.set_file_path(name)
+            self._footers.append(footer)
 
 
 def _sorted(table: pa.Table) -> pa.Table:

@@ -38,26 +38,28 @@ def replacing(directory: Path) -> Iterator[Path]:
 
     On any error the half-built content is removed and the old catalogue stays.
     """
-    created = not directory.exists()
-    with storage_errors(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        recover(directory)
-        _refuse_foreign(directory)
-        building, lock = _begin(directory)
+    created, lock = not directory.exists(), None
+    building = directory / BUILDING
     try:
         with storage_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            recover(directory)
+            _refuse_foreign(directory)
+            lock = _begin(building)
             yield building
             _sync_tree(building)
             building.rename(directory / READY)
             _publish(directory)
     except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
+        if lock is not None:
+            shutil.rmtree(building, ignore_errors=True)
         if created:
             with suppress(OSError):
                 directory.rmdir()
         raise
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def recover(directory: Path) -> None:
@@ -112,15 +114,15 @@ def _refuse_foreign(directory: Path) -> None:
         )
 
 
-def _begin(directory: Path) -> tuple[Path, int]:
-    building = directory / BUILDING
+def _begin(building: Path) -> int:
+    """Make the directory to build in, empty and held by this process."""
     building.mkdir(exist_ok=True)
     lock = _lock(building)
     if lock is None:
-        raise RunError(f"another process is writing the catalogue {directory}; wait for it or choose another directory")
+        raise RunError(f"another process is writing the catalogue {building.parent}; wait, or choose another directory")
     for leftover in building.iterdir():  # of a process that was killed: the lock says that nobody works on it
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    return building, lock
+    return lock
 
 
 def _lock(path: Path) -> int | None:
