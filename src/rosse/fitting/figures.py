@@ -45,7 +45,8 @@ def plot_fit(fit: Fit, row: int = 0, *, band: int | None = None) -> Figure:
     axes: Any = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.25])
     noise = 1 / math.sqrt(float(np.median(ivar[ivar > 0]))) if (ivar > 0).any() else 1.0
     top = float(np.nanmax(np.where(np.isfinite(model), model, seen))) if np.isfinite(seen).any() else 1.0
-    for axis, pixels, title in ((axes[0], seen, f"image, {fit.cutouts.bands[band]}"), (axes[1], model, "model")):
+    name = f"image, {fit.cutouts.bands[band]}" if len(fit.cutouts.bands) > 1 else "image"
+    for axis, pixels, title in ((axes[0], seen, name), (axes[1], model, "model")):
         _show(axis, np.arcsinh(pixels / (2 * noise)), title, vmin=-1.0, vmax=float(np.arcsinh(top / (2 * noise))))
     residual = np.where(ivar > 0, (image - model) * np.sqrt(ivar), np.nan)
     shown = _show(axes[2], residual, "(image - model) / noise", vmin=-5, vmax=5, cmap="RdBu_r")
