@@ -293,6 +293,8 @@ def _psf(entry: CutoutFiles, image: Source) -> tuple[NDArray[Any] | None, bool]:
     assert field is not None
     if field.bands or len(field.basis) > 1:
         field = field.select(image.bands)
+    elif len(image.planes) > 1:
+        say(log, logging.WARNING, "one psf", "%s: one PSF serves for all bands (%s)", entry.id, ", ".join(image.bands))
     x, y = entry.x, entry.y
     if field.degree and not np.isfinite(x + y):
         x, y = field.x_zero, field.y_zero

@@ -106,8 +106,14 @@ class NoiseMap:
         return ivar
 
 
+CLIPPED_NORMAL = 0.98483  # standard deviation of a unit normal that is cut at 3 of its own standard deviations
+
+
 def clipped(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Median and standard deviation after clipping at 3 sigma until nothing more goes, as SExtractor's background."""
+    """Median and scatter after clipping at 3 sigma until nothing more goes, as SExtractor's background.
+
+    The scatter is that of the whole normal distribution: what clipping takes off its tails is given back.
+    """
     kept = values
     for _ in range(20):
         middle, spread = float(np.median(kept)), float(np.std(kept))
@@ -115,7 +121,7 @@ def clipped(values: NDArray[np.float64]) -> tuple[float, float]:
         if inside.size == kept.size or inside.size < 10:
             break
         kept = inside
-    return float(np.median(kept)), float(np.std(kept))
+    return float(np.median(kept)), float(np.std(kept)) / CLIPPED_NORMAL
 
 
 def sky_sigma(flux: NDArray[np.float64], keep: NDArray[np.bool_]) -> tuple[float, float]:
@@ -132,9 +138,11 @@ def weight_factor(flux: Plane, weight: Plane, windows: int = 5, size: int = 128)
     """Factor that turns a relative weight into inverse variance: the one that makes the sky's scatter unity.
 
     The scatter of ``(flux - sky) * sqrt(weight)`` is measured in up to `windows` x `windows` windows over the image
-    and its median is used (SExtractor scales MAP_WEIGHT to its background rms in the same way; Bertin & Arnouts 1996).
+    (SExtractor scales MAP_WEIGHT to its background rms in the same way; Bertin & Arnouts 1996). The lower quartile is
+    used: sources can only add to the scatter.
     """
     scatter = []
+    size = min(size, max(32, min(flux.shape) // 3))
     for rows in _windows(flux.shape[0], windows, size):
         for columns in _windows(flux.shape[1], windows, size):
             pixels = flux.read(rows, columns).astype(np.float64)
@@ -145,7 +153,7 @@ def weight_factor(flux: Plane, weight: Plane, windows: int = 5, size: int = 128)
             sky, _ = clipped(pixels[good])
             _, sigma = clipped((pixels[good] - sky) * np.sqrt(weights[good]))
             scatter.append(sigma)
-    variance = float(np.median(np.square(scatter))) if scatter else 0.0
+    variance = float(np.quantile(np.square(scatter), 0.25)) if scatter else 0.0
     if not variance > 0:
         raise InputError(
             f"{weight.label}: a relative weight cannot be scaled to {flux.label}, whose sky shows no noise where the "

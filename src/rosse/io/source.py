@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 from rosse.errors import FileError, InputError, OptionError
 from rosse.io.choose import find_image, split_name
 from rosse.io.planes import ConstantPlane, NpyPlane, Plane, array_planes
+from rosse.io.say import say
 
 Pathlike = str | os.PathLike[str]
 Image = Pathlike | Mapping[str, Pathlike] | NDArray[Any]
 Map = Pathlike | Mapping[str, Pathlike] | NDArray[Any] | float
+
+log = logging.getLogger(__name__)
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -81,7 +85,12 @@ def open_map(value: Any, image: Source, *, role: str, like: str = "") -> Source:
         raise InputError(
             f"{source.label} ({role}) has {len(source.planes)} planes, {image.label} has {len(image.planes)} bands"
         )
-    return source if len(source.planes) == len(image.planes) else source.select([0] * len(image.planes))
+    if len(source.planes) == len(image.planes):
+        return source
+    level = logging.INFO if role == "mask" else logging.WARNING  # bad pixels are often the same in all bands
+    say(log, level, f"one {role}", "%s: one %s serves for all bands (%s)", source.label, role,
+        ", ".join(image.bands) or len(image.planes))  # fmt: skip
+    return source.select([0] * len(image.planes))
 
 
 def _from_path(name: str, *, role: str, extension: str | int | None, like: str) -> Source:

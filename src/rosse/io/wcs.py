@@ -17,6 +17,8 @@ from rosse.io.say import say
 
 log = logging.getLogger(__name__)
 
+LOOK_UP = ("CPDIS1", "CPDIS2", "D2IMDIS1", "D2IMDIS2", "D2IMEXT")  # distortions in other HDUs (Hubble's exposures)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFrame:
@@ -41,9 +43,15 @@ def celestial_wcs(header: fits.Header, label: str = "header") -> WCS | None:
     """WCS of the two image axes with its distortions (SIP, TPV, ...), None where the axes are no sky coordinates."""
     if "CTYPE1" not in header:
         return None  # pixels; thousands of cutouts have no coordinates, and wcslib takes its time to find out
+    cards = clean_header(header)
+    if any(key in cards for key in LOOK_UP):
+        for key in [key for key in cards if key.startswith(("CPDIS", "CPERR", "D2IM", "DP1", "DP2"))]:
+            cards.remove(key, ignore_missing=True, remove_all=True)
+        say(log, logging.WARNING, "wcs look-up", "%s: the distortions that its WCS keeps in tables are left out (a "
+            "fraction of a pixel); those in the header are used", label)  # fmt: skip
     with _quiet():
         try:
-            wcs = WCS(clean_header(header), naxis=2)
+            wcs = WCS(cards, naxis=2)
             if not wcs.has_celestial or wcs.naxis != 2:
                 return None
             usable = bool(np.isfinite(wcs.all_pix2world([[0.0, 0.0], [1.0, 1.0]], 0)).any())
