@@ -124,6 +124,21 @@ def test_cubes_name_their_bands(tmp_path: Path, cards: dict[str, str]) -> None:
     np.testing.assert_array_equal(everything(mosaic).flux, cube)
 
 
+@pytest.mark.parametrize("form", ["f4", "i2 scaled", "tiles"])
+def test_sections_of_cubes(tmp_path: Path, form: str) -> None:
+    cube = np.stack([FLUX, 2 * FLUX, 3 * FLUX])
+    path = tmp_path / "a.fits"
+    if form == "tiles":
+        fits.CompImageHDU(cube, quantize_level=0, compression_type="GZIP_1", tile_shape=(1, 9, 20)).writeto(path)
+    else:
+        hdu = fits.PrimaryHDU(cube)
+        if form != "f4":
+            hdu.scale("int16", bscale=0.01, bzero=5.0)
+        hdu.writeto(path)
+    part = slice(3, 31), slice(8, 44)
+    np.testing.assert_allclose(open_mosaic(path).section(*part).flux, fits.getdata(path)[:, *part], rtol=1e-6)
+
+
 def test_bands_of_a_cube_are_chosen(tmp_path: Path) -> None:
     path = write(tmp_path / "a.fits", ("", np.stack([FLUX, 2 * FLUX, 3 * FLUX])), BANDS="grz")
     mosaic = open_mosaic(path, bands=["z", "g"], survey="decals")
@@ -222,6 +237,25 @@ def test_noise_in_the_same_file(tmp_path: Path) -> None:
         np.testing.assert_allclose(ivar_of(section)[0][good], SIGMA[good] ** -2.0, rtol=1e-5)
         assert (ivar_of(section)[0][~good] == 0).all()
         np.testing.assert_array_equal(section.bad[0], ~good)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
+def test_impossible_numbers_as_noise(value: float) -> None:
+    with pytest.raises(OptionError, match="positive number"):
+        open_mosaic(FLUX, sigma=value)
+
+
+def test_weights_of_the_same_chip(tmp_path: Path) -> None:
+    """Image and weight of a camera in two files with the same extension names, as DECam's."""
+    image = write(tmp_path / "ooi.fits", ("S1", 2 * FLUX), ("S4", FLUX))
+    weight = write(tmp_path / "oow.fits", ("S1", 7 * SIGMA), ("S4", SIGMA))
+    for mosaic in (open_mosaic(f"{image}[S4]", ivar=weight), open_mosaic(image, extension="S4", ivar=weight)):
+        np.testing.assert_array_equal(ivar_of(everything(mosaic))[0], SIGMA)
+
+
+def test_a_weight_extension_may_be_inverse_variance(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.fits", ("SCI", FLUX), ("MSK", np.zeros(SHAPE, "i2")), ("WGT", SIGMA))
+    np.testing.assert_array_equal(ivar_of(everything(open_mosaic(path, ivar=path)))[0], SIGMA)
 
 
 def test_two_noise_maps_are_refused() -> None:
@@ -511,6 +545,16 @@ def test_name_of_an_extension(tmp_path: Path) -> None:
 def test_masked_arrays() -> None:
     array = np.ma.masked_where(FLUX > 12, FLUX)
     np.testing.assert_array_equal(everything(open_mosaic(array)).bad[0], FLUX > 12)
+
+
+def test_colours_in_the_last_axis() -> None:
+    with pytest.raises(InputError, match="moveaxis"):
+        open_mosaic(np.zeros((40, 50, 3)))
+
+
+def test_asinh_magnitudes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="asinh"):
+        open_mosaic(write(tmp_path / "a.fits", ("", FLUX), BSOFTEN=10.0, BOFFSET=1.0))
 
 
 @pytest.mark.parametrize("value", [np.zeros(5), np.zeros((2, 2, 2, 2)), np.array([["a"]]), np.zeros((0, 5))])

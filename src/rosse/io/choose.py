@@ -128,7 +128,10 @@ def _automatic(path: str, hdus: fits.HDUList, role: str, like: str) -> list[int]
     if len(images) == 1:
         return images
     roles = {i: role_of(hdus[i]) for i in images}
-    fitting = [i for i in images if roles[i] == role] or [i for i in images if not roles[i]]
+    alike = {"ivar": "weight", "weight": "ivar"}.get(role, role)  # the caller has said which of the two it is
+    fitting = next(
+        ([i for i in images if roles[i] == name] for name in (role, alike, "") if name in roles.values()), []
+    )
     if role == "image" and roles[images[0]] == "" and images[0] == 0:
         fitting = [0]  # the primary HDU is the image, whatever follows it
     stack = len(fitting) > 1 and _is_stack([hdus[i] for i in fitting])

@@ -64,7 +64,7 @@ class FitsPlane:
         return raw
 
     def _read_tiles(self, rows: slice, columns: slice) -> NDArray[Any]:
-        with open_hdus(self.path) as (hdus, _):
+        with open_hdus(self.path, self.hdu) as (hdus, _):
             try:
                 return native(np.asarray(hdus[self.hdu].section[(*self.index, rows, columns)]))
             except Exception as err:  # the decompressors raise whatever they like on damaged tiles
@@ -112,17 +112,17 @@ def _fill(stream: IO[bytes], start: int, buffer: NDArray[Any], label: str) -> No
 
 
 @contextmanager
-def open_hdus(path: str) -> Iterator[tuple[fits.HDUList, int]]:
-    """HDUs of a file and its size in bytes, without astropy's remarks on header style."""
+def open_hdus(path: str, last: int | None = None) -> Iterator[tuple[fits.HDUList, int]]:
+    """HDUs of a file (up to number `last`) and its size in bytes, without astropy's remarks on header style."""
     with open_stream(path) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         stream.seek(0)
         try:
             hdus = fits.open(stream, memmap=False)
-            count = len(hdus)  # reads every header, so that a file that is no FITS file fails here
+            found = len(hdus) if last is None else hdus[last]  # reads the headers: what is no FITS file fails here
         except (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError) as err:
             raise FileError(f"{path} cannot be read as FITS: {err}") from err
-        if not count:
+        if found == 0:
             raise FileError(f"{path} holds no HDU")
         yield hdus, stream_size(stream)
 
@@ -132,6 +132,8 @@ def planes_of(path: str, hdus: fits.HDUList, number: int, file_size: int) -> lis
     hdu = hdus[number]
     label = hdu_label(path, hdus, number)
     _check_size(hdu, label, file_size)
+    if "BSOFTEN" in hdu.header:
+        raise FileError(f"{label} holds asinh magnitudes (BSOFTEN, as Pan-STARRS writes them); make it linear first")
     shape = tuple(int(n) for n in hdu.shape)
     leading = shape[:-2]
     height, width = shape[-2:]
@@ -158,13 +160,13 @@ def hdu_label(path: str, hdus: fits.HDUList, number: int) -> str:
 def _layout(hdu: Any, pixels_before: int) -> Layout:
     header = hdu.header
     bitpix = int(header["BITPIX"])
-    blank = card(header, "BLANK")
+    blank = number(header, "BLANK", np.nan)
     return Layout(
         offset=int(hdu.fileinfo()["datLoc"]) + pixels_before * abs(bitpix) // 8,
         bitpix=bitpix,
         scale=number(header, "BSCALE", 1.0),
         zero=number(header, "BZERO", 0.0),
-        blank=int(blank) if isinstance(blank, int) else None,
+        blank=int(blank) if blank.is_integer() else None,
     )
 
 

@@ -76,6 +76,11 @@ def array_planes(name: str, value: Any) -> list[ArrayPlane]:
             f"{name} is an array of shape {array.shape} and type {array.dtype}; "
             "numbers of shape (H, W) or (C, H, W) are wanted"
         )
+    if array.ndim == 3 and array.shape[2] in (3, 4) and array.shape[0] > 16:
+        raise InputError(
+            f"{name} has shape {array.shape}, which looks like (H, W, colours); give (colours, H, W), e.g. by "
+            "np.moveaxis(array, -1, 0)"
+        )
     stack = array[None] if array.ndim == 2 else array
     return [ArrayPlane(label=f"{name}[{i}]" if len(stack) > 1 else name, array=plane) for i, plane in enumerate(stack)]
 

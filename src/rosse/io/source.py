@@ -71,6 +71,8 @@ def open_source(value: Any, *, role: str = "image", extension: str | int | None 
 def open_map(value: Any, image: Source, *, role: str, like: str = "") -> Source:
     """Open a map that belongs to an image: one plane for each of its planes, or one for all of them."""
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+        if not (np.isfinite(value) and value > 0):
+            raise OptionError(f"{role} is {value}; a positive number is wanted")
         constant = ConstantPlane(label=role, shape=image.shape, value=float(value))
         return Source(label=role, planes=(constant,) * len(image.planes))
     source = open_source(value, role=role, like=like)

@@ -85,18 +85,17 @@ def _unpacked(path: str, mtime_ns: int, size: int) -> _Unpacked:
     try:
         with opener(path) as packed:
             shutil.copyfileobj(packed, stream, 2**20)
-    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as err:
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as err:
         unpacked_size = stream.tell()
         stream.close()
+        if isinstance(err, OSError) and err.errno is not None:  # the system's word, not the unpacker's
+            raise FileError(
+                f"{path} cannot be unpacked into {tempfile.gettempdir()} ({err.strerror}); unpack it yourself or set "
+                "TMPDIR to a disk with room"
+            ) from err
         raise FileError(
             f"{path} is truncated or damaged: it ends after {size} packed bytes, {unpacked_size} unpacked ({err}); "
             "fetch it again"
-        ) from err
-    except OSError as err:
-        stream.close()
-        raise FileError(
-            f"{path} cannot be unpacked into {tempfile.gettempdir()} ({err.strerror or err}); unpack it yourself or "
-            "set TMPDIR to a disk with room"
         ) from err
     if stream.tell() > LARGE:
         log.warning(
