@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
-from rosse.demo.field import SURVEY, SimulatedField, simulate_field
+from rosse.demo.field import SURVEY, SimulatedField, read_truth, simulate_field
 from rosse.errors import InputError
 
 pytest.importorskip("galsim", reason="the simulated field is drawn with GalSim: pip install 'rosse[demo]'")
@@ -99,7 +99,9 @@ def test_psf_width_and_sum(field: SimulatedField) -> None:
 
 def test_world_coordinates_and_files_round_trip(field: SimulatedField, tmp_path: Path) -> None:
     files = field.write(tmp_path / "field")
-    truth = Table.read(files["truth"])
+    truth = read_truth(files["truth"])
+    assert list(truth["kind"]) == list(field.truth["kind"])
+    assert np.array_equal(truth["n"], field.truth["n"], equal_nan=True)
     for i, band in enumerate(field.bands):
         image, header = fits.getdata(files[band]), fits.getheader(files[band])
         assert np.array_equal(image, field.flux[i])

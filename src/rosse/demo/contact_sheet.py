@@ -26,7 +26,14 @@ MASKED = "#c9c9c9"
 
 
 def contact_sheet(
-    fit: Fit, rows: Sequence[int], path: str | Path, *, title: str = "", notes: Sequence[str] = (), caption: str = ""
+    fit: Fit,
+    rows: Sequence[int],
+    path: str | Path,
+    *,
+    title: str = "",
+    notes: Sequence[str] = (),
+    caption: str = "",
+    picture: bool = False,
 ) -> Path:
     """Galaxy, model and residual of the chosen galaxies, with the fitted numbers.
 
@@ -41,31 +48,32 @@ def contact_sheet(
     title : one line above.
     notes : one line for each of `rows` beneath its numbers, e.g. the true ones.
     caption : one line below, e.g. what is special about these pixels.
+    picture : whether the pixels come from a picture for the eye, which needs no further stretch or colour balance.
     """
     table = fit.table()[list(rows)]
     picked = fit.cutouts[list(rows)]
     flux, ivar = picked.flux.cpu().numpy().astype(float), picked.ivar.cpu().numpy().astype(float)
     model = np.asarray(fit.model_images(list(rows)).detach().cpu(), dtype=float)
-    weights = _band_weights(model)
+    weights = np.ones(len(picked.bands)) if picture else _band_weights(model)
     with style():
-        figure, cells = _sheet(len(rows), title)
+        figure, cells = _sheet(len(rows), title, 0.52 if any(notes) else 0.36)
         for i, (axes, row) in enumerate(zip(cells, table, strict=True)):
             scale = float(picked.scale[i])
             window = _window(flux.shape[-2:], row, scale, ivar[i])
             stamp = (i, slice(None), window, window)
-            _triple(axes, flux[stamp], ivar[stamp], model[stamp], weights)
+            _triple(axes, flux[stamp], ivar[stamp], model[stamp], weights, linear=picture)
             _scale_bar(axes[0], window.stop - window.start, scale)
             _numbers(axes, row, picked.bands, np.isfinite(scale), notes[i] if notes else "")
         _footer(figure, caption)
         return save(figure, path)
 
 
-def _sheet(count: int, title: str) -> tuple[Figure, list[list[Axes]]]:
+def _sheet(count: int, title: str, text: float) -> tuple[Figure, list[list[Axes]]]:
     from matplotlib.figure import Figure
 
     down = -(-count // ACROSS)
     width = ACROSS * (3 * PANEL + 0.22) + 0.3
-    top, text, foot = (0.62 if title else 0.3), 0.52, 0.55
+    top, foot = (0.62 if title else 0.3), 0.55
     height = top + down * (PANEL + text) + foot
     figure = Figure(figsize=(width, height), dpi=170)
     cells: list[list[Axes]] = []
@@ -99,8 +107,9 @@ def _window(shape: tuple[int, int], row: Any, scale: float, ivar: Array) -> slic
     return slice(centre - half, centre + half + 1)
 
 
-def _triple(axes: Sequence[Axes], flux: Array, ivar: Array, model: Array, weights: Array) -> None:
-    galaxy, drawn = _stretched(flux, model, ivar, weights)
+def _triple(axes: Sequence[Axes], flux: Array, ivar: Array, model: Array, weights: Array, *, linear: bool) -> None:
+    show = _linear if linear else _stretched
+    galaxy, drawn = show(flux, model, ivar, weights)
     axes[0].imshow(galaxy, origin="lower", interpolation="nearest")
     axes[1].imshow(drawn, origin="lower", interpolation="nearest")
     # Bands in units of their own noise, added: a deviation that all bands share stands out.
@@ -142,6 +151,15 @@ def _stretched(flux: Array, model: Array, ivar: Array, weights: Array) -> tuple[
     peak = max(float(np.nanmax((model * weights[:, None, None]).mean(0))), 12 * noise)
     soft = max(2.5 * noise, peak / 150)
     galaxy, drawn = (_coloured(np.nan_to_num(i) * weights[:, None, None], noise, soft, peak) for i in (flux, model))
+    return galaxy, drawn
+
+
+def _linear(flux: Array, model: Array, ivar: Array, weights: Array) -> tuple[Array, Array]:
+    """RGB (H, W, 3) of galaxy and model, from the sky to the galaxy's peak."""
+    use = np.where(ivar > 0, flux, 0.0) * weights[:, None, None]
+    peak = max(float(np.percentile(use, 99.9)), float(np.nanmax(model)), 1e-30)
+    images = (np.clip(_three(np.nan_to_num(i) * weights[:, None, None]) / peak, 0, 1) for i in (flux, model))
+    galaxy, drawn = (np.moveaxis(image, 0, -1) for image in images)
     return galaxy, drawn
 
 
@@ -211,7 +229,7 @@ def _with_error(row: Any, name: str) -> str:
         return "–"
     if not np.isfinite(sigma) or sigma <= 0:
         return f"{value:.2f}"
-    decimals = int(np.clip(np.ceil(-np.log10(sigma)), 0, 3))
+    decimals = int(np.clip(np.ceil(-np.log10(sigma)), 0, 4))
     return f"{value:.{decimals}f}±{sigma:.{decimals}f}"
 
 

@@ -120,6 +120,15 @@ def simulate_field(
     return SimulatedField(flux=flux, ivar=ivar, bands=BANDS, header=wcs.to_header(), truth=truth, psf=psf)
 
 
+def read_truth(path: str | Path) -> Table:
+    """The truth as `SimulatedField.write` put it down: NaN stays NaN and text is text."""
+    from astropy.table import Table
+
+    truth = Table.read(path, mask_invalid=False)
+    truth.convert_bytestring_to_unicode()
+    return truth
+
+
 def _world(size: int, centre: tuple[float, float], rotation: float) -> WCS:
     """TAN projection, east to the left of north."""
     from astropy.wcs import WCS

@@ -115,9 +115,13 @@ def match(truth: Table, sources: Table) -> NDArray[np.int64]:
 
 
 def recover(truth: Table, sources: Table, *, minimum_snr: float) -> list[Recovery]:
-    """Single-Sersic galaxies that stand alone, were fitted well and are bright enough, for each of `QUANTITIES`."""
+    """Single-Sersic galaxies that stand alone, were fitted well and are bright enough, for each of `QUANTITIES`.
+
+    Alone: no other object, however faint, within three effective radii and two arcsec, and none that blends.
+    """
     found = match(truth, sources)
-    rows = np.nonzero((found >= 0) & (truth["kind"] == "galaxy") & ~np.asarray(truth["blended"]))[0]
+    alone = (values(truth, "neighbour") > 3 * values(truth, "r_e") + 2) & ~np.asarray(truth["blended"])
+    rows = np.nonzero((found >= 0) & (np.asarray(truth["kind"]) == "galaxy") & alone)[0]
     at = found[rows]
     snr = values(sources, "flux_r")[at] / values(sources, "sigma_flux_r")[at]
     good = (np.asarray(sources["status"])[at] == "ok") & (snr > minimum_snr)
