@@ -130,9 +130,7 @@ def _triple(axes: Sequence[Axes], flux: Array, ivar: Array, model: Array, weight
 def _residual_colours() -> Any:
     from matplotlib import colormaps
 
-    colours = colormaps["RdBu_r"].copy()
-    colours.set_bad(MASKED)
-    return colours
+    return colormaps["RdBu_r"].with_extremes(bad=MASKED)
 
 
 def _band_weights(model: Array) -> Array:
