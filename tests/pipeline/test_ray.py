@@ -54,7 +54,9 @@ def test_two_nodes_and_a_killed_worker_give_the_rows_of_a_local_run(address, tmp
 
 
 def test_tile_that_always_kills_is_named_and_the_rest_goes_on(address, tmp_path):
-    report = run(toy_job(Faulty(raising=(1,), deadly=(2,)), tiles=5), tmp_path / "out", engine=RayEngine(address=address))
+    report = run(
+        toy_job(Faulty(raising=(1,), deadly=(2,)), tiles=5), tmp_path / "out", engine=RayEngine(address=address)
+    )
     assert set(report.failed) == {"tile-001", "tile-002"}
     assert "WorkerCrashedError" in report.failed["tile-002"]
     assert report.rows == 15

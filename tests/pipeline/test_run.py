@@ -13,7 +13,7 @@ import pytest
 from toy_survey import Counting, Faulty, KillOnce, Moments, Tile, toy_job
 
 import rosse
-from rosse.errors import InputError, OptionError, RunError
+from rosse.errors import InputError, OptionError, RunError, StorageError
 from rosse.pipeline.directory import locked
 from rosse.pipeline.local import LocalEngine
 from rosse.pipeline.run import Stopped, run
@@ -214,6 +214,42 @@ def test_ctrl_c_stops_processes_at_once(truth, tmp_path, script):
     assert "Stopped: stopped; " in said
     subprocess.run(command, check=True, timeout=60)
     assert rows(tmp_path / "out").equals(truth)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("a tmpfs cannot be mounted here, so that no disk can be filled: it takes the rights of root")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize(("room", "when"), [(24_000, "parts"), (60_000, "catalogue")])
+def test_full_disk_keeps_what_is_finished(small_disk, truth, room, when):
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(2**20 - room))
+    with pytest.raises(StorageError, match=r"(No space left|disk is full).*the same command"):
+        run(toy_job(), small_disk / "out", engine=ONE)
+    kept = sorted(path.stem for path in (small_disk / "out" / "parts").glob("tile-*.parquet"))
+    assert 1 <= len(kept) < 8 if when == "parts" else len(kept) == 8
+    assert not list((small_disk / "out" / "parts").glob("*.tmp"))
+    ballast.unlink()
+    again = Counting()
+    run(toy_job(again), small_disk / "out", engine=ONE)
+    assert [f"tile-{i:03d}" for i in again.seen] == sorted({f"tile-{i:03d}" for i in range(8)} - set(kept))
+    assert rows(small_disk / "out").equals(truth)
+
+
+def test_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("not a directory")
+    with pytest.raises(StorageError, match=r"cannot write .*file/out"):
+        run(toy_job(), tmp_path / "file" / "out", engine=ONE)
 
 
 def wait_for_parts(directory, count, process):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rosse.detection import DetectOptions
+from rosse.detection import DetectOptions, build_psf
 from rosse.errors import InputError
 from rosse.io.choose import split_name
+from rosse.pipeline.directory import PARTS
 from rosse.pipeline.overlaps import Once
 from rosse.pipeline.partitions import MARGIN, SIZE, file_name, file_partitions, survey_partitions
 from rosse.pipeline.parts import storage
@@ -72,7 +73,7 @@ def field_job(
     return Job(
         partitions=partitions,
         prepare=functools.partial(_prepare_field, mosaics, psfs, options),
-        options={"measure": options, **(record or {})},
+        options={**_field_record(options), **(record or {})},
         inputs=tuple(inputs),
         merge=Once(partitions={p.key: p for p in partitions}, mosaics=mosaics, radius=options.match),
         command="run",
@@ -96,38 +97,63 @@ def file_job(
     return Job(
         partitions=file_partitions(entries),
         prepare=functools.partial(_prepare_files, entries, fitting),
-        options={"measure": {"fitting": fitting}, **(record or {})},
+        options={**_fitting_record(fitting), **(record or {})},
         inputs=[path for path in files if path.exists()],  # a missing one is a galaxy that cannot be read
         command="fit",
     )
+
+
+def _field_record(options: FieldOptions) -> dict[str, Any]:
+    """Every option by its name, so that a message can name the one that differs."""
+    own = {name: getattr(options, name) for name in ("size", "margin", "min_snr", "match")}
+    return {**own, **asdict(options.detection), **_fitting_record(options.fitting)}
+
+
+def _fitting_record(fitting: Fitting) -> dict[str, Any]:
+    return {
+        "model": "Sersic()" if fitting.model is None else repr(fitting.model),
+        "fit": "default" if fitting.options is None else asdict(fitting.options),
+        "device": fitting.device,
+        "figures": fitting.figures is not None,
+    }
 
 
 def _prepare_field(
     mosaics: Sequence[Mosaic], psfs: Sequence[FieldPsf | None] | None, options: FieldOptions, directory: Path
 ) -> Step:
     """The step, with the PSF of every mosaic, which is written to the directory."""
+    names = ["psf.fits"] if len(mosaics) == 1 else [f"psf_{file_name(mosaic.name)}.fits" for mosaic in mosaics]
     if psfs is None:
-        psfs = [_from_stars(mosaic, options) for mosaic in mosaics]
-    for mosaic, psf in zip(mosaics, psfs, strict=True):
+        psfs = [_from_stars(m, options, directory / PARTS / name) for m, name in zip(mosaics, names, strict=True)]
+    for psf, name in zip(psfs, names, strict=True):
         if psf is not None:
-            name = "psf.fits" if len(mosaics) == 1 else f"psf_{file_name(mosaic.name)}.fits"
-            with storage(directory / name):
-                psf.to_fits(directory / name)
+            _write_psf(psf, directory / name)
     return MeasureField(
         mosaics=mosaics, psfs=psfs, detection=options.detection, fitting=options.fitting, min_snr=options.min_snr
     )
 
 
-def _from_stars(mosaic: Mosaic, options: FieldOptions) -> FieldPsf:
-    from rosse.detection import build_psf
+def _from_stars(mosaic: Mosaic, options: FieldOptions, kept: Path) -> FieldPsf:
+    """The PSF as it is kept in a file, so that a run that goes on, perhaps elsewhere, has the same to the last bit."""
+    from rosse.io import read_psf
 
-    psf = build_psf(mosaic, options=options.detection)
-    if psf is None:
-        raise InputError(
-            f"{mosaic.name}: no PSF was given, and there are too few good stars to build one from; give --psf FILE "
-            "(a stamp, a cube or a PSFEx model), or --psf none to fit without one"
-        )
-    return psf
+    if not kept.exists():
+        psf = build_psf(mosaic, options.detection)
+        if psf is None:
+            raise InputError(
+                f"{mosaic.name}: no PSF was given, and there are too few good stars to build one from; give --psf FILE "
+                "(a stamp, a cube or a PSFEx model), or --psf none to fit without one"
+            )
+        _write_psf(psf, kept)
+    return read_psf(kept, mosaic.bands)
+
+
+def _write_psf(psf: FieldPsf, path: Path) -> None:
+    temporary = path.with_name(f".new-{path.name}")
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        psf.to_fits(temporary)
+        temporary.replace(path)
 
 
 def _prepare_files(entries: Sequence[CutoutFiles], fitting: Fitting, directory: Path) -> Step:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rosse.errors import InputError, RunError
+from rosse.errors import InputError, RunError, StorageError
 from rosse.pipeline.directory import PARTS, claim, locked, retire_parts
 from rosse.pipeline.engines import Engine, Lost
 from rosse.pipeline.local import LocalEngine
@@ -205,4 +205,7 @@ def _write(job: Job, parts: Parts, provenance: Mapping[str, Any]) -> Catalogue:
         why = f"; the first reason: {reasons[0]}" if reasons else ": there was nothing to measure"
         raise RunError(f"no partition came to an end{why}")
     about = describe_run(command=job.command) | dict(provenance)
-    return write_catalogue(parts.folder.parent, job.merge(files), provenance=about)
+    try:
+        return write_catalogue(parts.folder.parent, job.merge(files), provenance=about)
+    except StorageError as err:
+        raise StorageError(f"{err}. Finished partitions are kept: the same command goes on from them") from err
