@@ -15,8 +15,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 
+from rosse.cutouts import Cutouts
 from rosse.errors import FileError, InputError, OptionError
-from rosse.io import FieldPsf, list_cutouts, load_cutouts, read_cutouts
+from rosse.io import CutoutFiles, FieldPsf, list_cutouts, load_cutouts, loading, read_cutouts
 
 RNG = np.random.default_rng(5)
 SIZE = 32
@@ -205,6 +206,51 @@ def test_lists_with_templates_and_shared_files(tmp_path: Path, monkeypatch: pyte
     assert len(read_cutouts(["x.fits"], ivar="x.inv.fits", psf="shared_psf.fits")) == 1
 
 
+def test_an_extension_is_no_glob(tmp_path: Path) -> None:
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(stamp(), name="S1"), fits.ImageHDU(2 * stamp(), name="S2")]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    for source in (f"{tmp_path}/a.fits[S2]", [f"{tmp_path}/a.fits[S2]"]):
+        cutouts = read_cutouts(source, sigma=1.0)
+        assert cutouts.id.tolist() == ["a[S2]"]
+        np.testing.assert_array_equal(cutouts.flux[0, 0].numpy(), (2 * stamp()).astype("f4"))
+    with pytest.raises(FileError, match="no file matches"):
+        read_cutouts(f"{tmp_path}/b*.fits", sigma=1.0)
+
+
+def test_noise_of_the_same_extension(tmp_path: Path) -> None:
+    for name, factor in (("a", 1.0), ("a_rms", 0.5)):
+        hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(factor * k * np.ones((SIZE, SIZE)), name=f"S{k}") for k in (1, 2))]
+        fits.HDUList(hdus).writeto(tmp_path / f"{name}.fits")
+    assert (read_cutouts(tmp_path / "a.fits", extension="S2", sigma="{name}_rms.fits").ivar == 1).all()
+
+
+def test_packed_files_beside_packed_images(tmp_path: Path) -> None:
+    for kind, data in (("image", stamp()), ("sigma", np.ones((SIZE, SIZE)))):
+        fits.writeto(tmp_path / f"a_{kind}.fits.gz", data)
+    assert read_cutouts([tmp_path / "a_image.fits.gz"]).id.tolist() == ["a"]
+    fits.writeto(tmp_path / "a_image.fits", 3 * stamp())  # beside its packed copy: the plain one is read
+    np.testing.assert_array_equal(read_cutouts(tmp_path).flux[0, 0].numpy(), (3 * stamp()).astype("f4"))
+
+
+def test_templates_with_bands(tmp_path: Path) -> None:
+    for k, band in enumerate("gr", start=1):
+        fits.writeto(tmp_path / f"a_{band}.fits", stamp())
+        fits.writeto(tmp_path / f"a_{band}.rms.fits", np.full((SIZE, SIZE), float(k)))
+    cutouts = read_cutouts(tmp_path, pattern="{name}_{band}.fits", sigma="{name}_{band}.rms.fits")
+    assert cutouts.bands == ("g", "r")
+    np.testing.assert_allclose(cutouts.ivar[0, :, 0, 0].numpy(), [1, 0.25])
+
+
+def test_one_psf_and_one_sigma_for_all_bands_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fits.writeto(tmp_path / "a.fits", np.stack([stamp(), stamp()]), fits.Header({"BANDS": "gr"}))
+    fits.writeto(tmp_path / "s.fits", np.ones((SIZE, SIZE)))
+    cutouts = read_cutouts(tmp_path / "a.fits", sigma=tmp_path / "s.fits", psf=PSF)
+    assert cutouts.psf is not None
+    assert cutouts.psf.shape == (1, 2, 11, 11)
+    assert "one PSF serves for all bands (g, r)" in caplog.text
+    assert "one sigma serves for all bands (g, r)" in caplog.text
+
+
 def test_everything_in_one_file(tmp_path: Path) -> None:
     hdus = [
         fits.PrimaryHDU(),
@@ -256,6 +302,14 @@ def test_manifests(tmp_path: Path, suffix: str) -> None:
     assert cutouts.scale.tolist() == [0.2, 0.3, 0.4]
     assert cutouts.zeropoint.tolist() == [25.0]
     assert int((cutouts.ivar == 0).sum()) == 12
+
+
+def test_manifest_of_a_spreadsheet(tmp_path: Path) -> None:
+    """A byte order mark, blanks around the commas, Windows line ends."""
+    manifest(tmp_path)
+    text = "id, image, sigma, note\r\nx, g/a_image.fits, g/a_sigma.fits, é\r\n"
+    (tmp_path / "m.csv").write_bytes(text.encode("utf-8-sig"))
+    assert read_cutouts(tmp_path / "m.csv").id.tolist() == ["x"]
 
 
 def test_integer_ids_of_parquet(tmp_path: Path) -> None:
@@ -351,6 +405,22 @@ def test_broken_files_are_named_and_the_rest_goes_on(tmp_path: Path, caplog: pyt
     (place / "h_image.fits").unlink()
     with pytest.raises(FileError, match="8 of 8"):
         read_cutouts(place)
+
+
+def test_errors_of_other_kinds_are_of_one_galaxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = list_cutouts(folder(tmp_path / "g"))
+    load = loading._load
+
+    def fragile(entry: CutoutFiles) -> Cutouts:
+        if entry.id == "b":
+            raise ZeroDivisionError("in some decompressor")
+        return load(entry)
+
+    monkeypatch.setattr(loading, "_load", fragile)
+    cutouts, broken = load_cutouts(entries)
+    assert cutouts is not None
+    assert cutouts.id.tolist() == ["a", "c"]
+    assert broken[0].reason == "ZeroDivisionError: in some decompressor"
 
 
 def test_nothing_readable() -> None:

@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
+from PIL import Image
 
 from rosse.errors import FileError, InputError, OptionError
 from rosse.io import local_frame, open_mosaic
@@ -79,6 +80,7 @@ def test_the_image_is_found(tmp_path: Path, hdus: list[tuple[str, Any]]) -> None
 def test_the_image_is_named(tmp_path: Path, extension: str | int, by: str) -> None:
     path = write(tmp_path / "a.fits", ("FOO", SIGMA), ("SCI", FLUX))
     mosaic = open_mosaic(f"{path}[{extension}]") if by == "name" else open_mosaic(path, extension=extension)
+    assert open_mosaic(f"{path}[-1]").planes[0].label == mosaic.planes[0].label
     np.testing.assert_array_equal(everything(mosaic).flux[0], FLUX)
 
 
@@ -555,6 +557,27 @@ def test_colours_in_the_last_axis() -> None:
 def test_asinh_magnitudes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="asinh"):
         open_mosaic(write(tmp_path / "a.fits", ("", FLUX), BSOFTEN=10.0, BOFFSET=1.0))
+
+
+def test_many_planes_without_names() -> None:
+    stack = np.zeros((100, 40, 50))
+    with pytest.raises(InputError, match="stack of galaxies"):
+        open_mosaic(stack)
+    assert len(open_mosaic(stack, bands=[f"b{i}" for i in range(100)]).bands) == 100
+
+
+def test_pictures_have_no_survey_units(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((24, 20, 3), np.uint8)).save(tmp_path / "a.png")
+    mosaic = open_mosaic(tmp_path / "a.png", survey="sdss")
+    assert mosaic.bands == ("R", "G", "B")
+    assert np.isnan([*mosaic.zeropoint, *mosaic.gain, mosaic.scale]).all()
+    assert open_mosaic(tmp_path / "a.png", scale=0.4, zeropoint=20.0).scale == 0.4
+
+
+def test_distortion_tables_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.fits", ("", FLUX), **tan(), CPDIS1="LOOKUP", CPDIS2="LOOKUP", D2IMDIS1="LOOKUP")
+    assert open_mosaic(path).wcs is not None
+    assert "keeps in tables are left out" in caplog.text
 
 
 @pytest.mark.parametrize("value", [np.zeros(5), np.zeros((2, 2, 2, 2)), np.array([["a"]]), np.zeros((0, 5))])

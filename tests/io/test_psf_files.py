@@ -233,6 +233,17 @@ def test_psf_that_does_not_sum_to_one(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.text
 
 
+def test_one_plane_serves(caplog: pytest.LogCaptureFixture) -> None:
+    psf = FieldPsf.constant(moffat(21), bands=["r"])
+    assert read_psf(psf, bands=["band"]).bands == ("band",)
+    assert read_psf(psf, bands=["r"]).bands == ("r",)
+    assert not caplog.records
+    psf.select(["g"])
+    assert "PSF of band r is used for band g" in caplog.text
+    with pytest.raises(InputError, match="lacks band g"):
+        psf.select(["r", "g"])
+
+
 def test_psf_off_its_centre_is_said(caplog: pytest.LogCaptureFixture) -> None:
     stamp = np.roll(moffat(31), 2, axis=1)
     read_psf(stamp / stamp.sum())

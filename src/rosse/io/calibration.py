@@ -10,7 +10,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from rosse.errors import OptionError
+from rosse.errors import InputError, OptionError
 from rosse.io.headers import header_band, header_gain, header_saturation, header_zeropoint
 from rosse.io.say import say
 from rosse.io.source import Source
@@ -20,6 +20,8 @@ from rosse.surveys import Survey
 log = logging.getLogger(__name__)
 
 TOLERANCE = 0.05  # pixel scales that differ by more are a mistake somewhere, not a distortion
+
+MOST_BANDS = 24  # more planes than that are hardly bands that nobody has named
 
 PerBand = float | Sequence[float] | Mapping[str, float] | None
 
@@ -44,6 +46,8 @@ def calibrate(
     saturation: PerBand,
 ) -> tuple[Source, Calibration]:
     """Name the bands, choose the planes that are wanted, and find what a flux unit is in each."""
+    if source.picture:
+        survey = None  # pictures are stretched and resized as people like, whatever the survey's units are
     source, names = _bands(source, survey, bands)
     zero = _per_band("zeropoint", zeropoint, names)
     from_survey = _from_survey(survey, names, "zeropoint")
@@ -69,6 +73,11 @@ def _bands(source: Source, survey: Survey | None, wanted: Sequence[str] | None) 
         return source, _unique(names)
     if source.bands:
         return source, _unique(source.bands)
+    if count > MOST_BANDS:
+        raise InputError(
+            f"{source.label} has {count} planes without band names: a stack of galaxies, or a spectral cube? Name the "
+            "bands, or make `Cutouts.from_arrays` of a stack"
+        )
     if count == 1:
         of_survey: tuple[str, ...] = survey.bands if survey else ()
         told = header_band(source.headers[0], of_survey) if source.headers else ""
@@ -151,7 +160,7 @@ def image_scale(source: Source, wcs: WCS | None, survey: Survey | None, given: f
     if wcs is not None:
         measured = local_frame(wcs, (width - 1) / 2, (height - 1) / 2).scale
         known += [("WCS", measured)] if np.isfinite(measured) and measured > 0 else []
-    if survey is not None:
+    if survey is not None and not source.picture:
         known.append((f"survey {survey.name}", survey.scale))
     if not known:
         return float("nan")

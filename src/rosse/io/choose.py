@@ -114,6 +114,7 @@ def _named(path: str, hdus: fits.HDUList, wanted: str | int) -> int:
     try:
         number = int(hdus.index_of(key))
         hdu = hdus[number]
+        number %= len(hdus)  # counted from the end
     except (KeyError, IndexError) as err:
         raise FileError(f"{path} has no extension {wanted!r}; it holds {listing(hdus)}") from err
     if not _is_plane(hdu):
@@ -138,22 +139,13 @@ def _automatic(path: str, hdus: fits.HDUList, role: str, like: str) -> list[int]
     if len(fitting) > 1 and not stack:
         fitting = [i for i in fitting if like and hdus[i].name == like.upper()] or fitting
     if len(fitting) == 1 or stack:
-        say(
-            log,
-            logging.INFO,
-            f"hdu {role}",
-            "%s: of %d images, %s is taken as %s",
-            path,
-            len(images),
-            hdu_label(path, hdus, fitting[0]),
-            role,
-        )
+        chosen = hdu_label(path, hdus, fitting[0])
+        say(log, logging.INFO, f"hdu {role}", "%s: of %d images, %s is taken as %s", path, len(images), chosen, role)
         return fitting
-    example = hdus[fitting[0] if fitting else images[0]]
     index = fitting[0] if fitting else images[0]
     raise FileError(
         f"{path} holds {len(images)} images and none is marked as the one {role} of the field: {listing(hdus)}; "
-        f"name one, e.g. '{path}[{example.name or index}]'"
+        f"name one, e.g. '{path}[{hdus[index].name or index}]'"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from rosse.errors import FileError
@@ -13,7 +15,7 @@ def picture_planes(path: str) -> tuple[list[ArrayPlane], tuple[str, ...]]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as picture:
+        with Image.open(os.path.expanduser(path)) as picture:
             colour = picture.mode not in ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
             pixels = np.asarray(picture.convert("RGB") if colour else picture)
     except FileNotFoundError as err:

@@ -14,7 +14,7 @@ from rosse.errors import FileError, InputError, OptionError
 from rosse.io.choose import split_name
 from rosse.io.cutout_files import CutoutFiles, Reading
 from rosse.io.noise import NOISE_KINDS
-from rosse.io.patterns import FITS_SUFFIXES, PATTERNS, Pattern, galaxy_name, matches, pattern_of
+from rosse.io.patterns import FITS_SUFFIXES, PATTERNS, Pattern, existing, galaxy_name, matches, pattern_of
 from rosse.io.psf_files import FieldPsf, read_psf
 from rosse.io.source import PICTURE_SUFFIXES
 
@@ -39,7 +39,8 @@ def list_entries(
             kind = mask_kind or "bool"
             entries = manifest_entries(path, replace(reading, mask_kind=kind))
             return [_completed(entry, {}, given, _stem(entry, pattern)) for entry in entries]
-        paths = sorted(glob.glob(str(path))) if glob.has_magic(str(path)) and not path.exists() else [str(path)]
+        pattern_like = glob.has_magic(str(path)) and not os.path.exists(split_name(str(path))[0])
+        paths = sorted(glob.glob(str(path))) if pattern_like else [str(path)]
         if not paths:
             raise FileError(f"no file matches {path}")
         return _beside(paths, pattern, given, reading, mask_kind)
@@ -81,7 +82,8 @@ def _folder(
     templates, reading = _templates(pattern, given, reading)
     for role, template in templates.items():
         for name, band, path in matches(folder, template):
-            found.setdefault(name, {}).setdefault(role, {})[band] = path
+            files_of = found.setdefault(name, {}).setdefault(role, {})
+            files_of[band] = min(path, files_of.get(band, path), key=len)  # the plain file before its packed copy
     if not any("image" in roles for roles in found.values()):
         raise FileError(f"{folder} holds no file that matches {pattern.image!r}")
     bands = _band_order({band for roles in found.values() for band in roles.get("image", {})}, reading)
@@ -146,7 +148,7 @@ def _beside(
     names = [galaxy_name(path, chosen) for path in paths]
     expected: dict[str, list[str]] = {}
     for role, template in templates.items():
-        files = [os.path.join(os.path.dirname(split_name(p)[0]), template.replace("{name}", n))
+        files = [existing(os.path.join(os.path.dirname(split_name(p)[0]), template.replace("{name}", n)))
                  for p, n in zip(paths, names, strict=True)]  # fmt: skip
         if role != "image" and any(os.path.exists(file) for file in files):
             expected[role] = files
@@ -174,7 +176,9 @@ def _completed(entry: CutoutFiles, beside: Mapping[str, str], given: Mapping[str
     changed: dict[str, Any] = {role: (path,) for role, path in beside.items()}
     for role in ROLES:
         if role in given and entry.image and not getattr(entry, role):
-            changed[role] = (_resolved(os.fspath(given[role]), entry.image[0], name),)
+            template, bands = os.fspath(given[role]), entry.reading.bands or ()
+            each = bands if "{band}" in template else ("",)
+            changed[role] = tuple(_resolved(template.replace("{band}", band), entry.image[0], name) for band in each)
     return replace(entry, **changed) if changed else entry
 
 
@@ -186,7 +190,7 @@ def _resolved(template: str, image: str, name: str) -> str:
         return filled
     beside = os.path.join(os.path.dirname(split_name(image)[0]), filled)
     places = [beside, filled] if "{name}" in template else [filled, beside]
-    return next((place for place in places if os.path.exists(split_name(place)[0])), places[0])
+    return next((place for place in map(existing, places) if os.path.exists(split_name(place)[0])), places[0])
 
 
 def _band_order(found: set[str], reading: Reading) -> tuple[str, ...]:

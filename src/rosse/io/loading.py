@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from rosse.errors import FileError, InputError
 from rosse.io.calibration import Calibration, calibrate, image_scale
+from rosse.io.choose import split_name
 from rosse.io.cutout_files import CutoutFiles, Files, PerBand, is_picture, list_cutouts
 from rosse.io.noise import bad_pixels, neighbours, sky_sigma, to_ivar, weight_factor
 from rosse.io.patterns import Pattern
@@ -134,8 +136,10 @@ def load_cutouts(entries: Sequence[CutoutFiles]) -> tuple[Cutouts | None, list[B
                 part = _load(entry)
                 if parts:
                     _refuse_misfit(part, parts[0])
-            except (InputError, OSError, MemoryError) as err:
-                broken.append(Broken(id=entry.id, path=entry.image[0] if entry.image else "", reason=str(err)))
+            except Exception as err:  # a broken file may break a reader in ways that nobody foresaw
+                reason = str(err) if isinstance(err, InputError) else f"{type(err).__name__}: {err}"
+                log.debug("%s cannot be read", entry.id, exc_info=True)
+                broken.append(Broken(id=entry.id, path=entry.image[0] if entry.image else "", reason=reason))
                 continue
         parts.append(part)
     if not parts:
@@ -183,17 +187,17 @@ def _pixels(source: Source) -> NDArray[np.float64]:
     return np.stack([plane.read(*whole).astype(np.float64) for plane in source.planes])
 
 
-def _map(paths: Sequence[str], image: Source, role: str) -> Source:
+def _map(paths: Sequence[str], image: Source, role: str, extension: str | int | None) -> Source:
     """Map of an image from one file, or one per band."""
     value: Any = paths[0] if len(paths) == 1 else dict(zip(image.bands, paths, strict=True))
-    return open_map(value, image, role=role)
+    return open_map(value, image, role=role, like=str(extension or split_name(image.label)[1] or ""))
 
 
 def _masked(entry: CutoutFiles, image: Source) -> NDArray[np.bool_]:
     if not entry.mask:
         return np.zeros((len(image.planes), *image.shape), dtype=bool)
     reading = entry.reading
-    source = _map(entry.mask, image, "mask")
+    source = _map(entry.mask, image, "mask", reading.extension)
     whole = slice(0, image.shape[0]), slice(0, image.shape[1])
     planes = [native(plane.read(*whole)) for plane in source.planes]
     if reading.mask_kind == "segmentation":
@@ -218,7 +222,7 @@ def _ivar(
             raise FileError(f"no {reading.noise_kind} is named")
         return _measured_ivar(entry, calibration, flux, keep)
     if entry.noise:
-        source = _map(entry.noise, image, reading.noise_kind)
+        source = _map(entry.noise, image, reading.noise_kind, reading.extension)
     else:
         source = open_map(reading.noise, image, role=reading.noise_kind)
     whole = slice(0, image.shape[0]), slice(0, image.shape[1])
@@ -272,8 +276,6 @@ def _where(entry: CutoutFiles, image: Source) -> dict[str, Any]:
     wcs = celestial_wcs(image.headers[0][0], image.label) if image.headers and image.headers[0] else None
     scale = image_scale(image, wcs, reading.survey, entry.scale if entry.scale is not None else reading.scale)
     where: dict[str, Any] = {"scale": scale, "ra": np.array([entry.ra]), "dec": np.array([entry.dec])}
-    if is_picture(entry.image) and reading.scale is None and entry.scale is None:
-        where["scale"] = np.nan  # pictures are resized as people like, whatever the survey's pixels are
     if wcs is None:
         return where
     frame = local_frame(wcs, image.shape[1] // 2, image.shape[0] // 2)
@@ -291,31 +293,27 @@ def _psf(entry: CutoutFiles, image: Source) -> tuple[NDArray[Any] | None, bool]:
         return None, reading.psf_has_pixel
     field = reading.psf if not entry.psf else _field(entry, image)
     assert field is not None
-    if field.bands or len(field.basis) > 1:
-        field = field.select(image.bands)
-    elif len(image.planes) > 1:
-        say(log, logging.WARNING, "one psf", "%s: one PSF serves for all bands (%s)", entry.id, ", ".join(image.bands))
+    field = field.select(image.bands)
     x, y = entry.x, entry.y
     if field.degree and not np.isfinite(x + y):
         x, y = field.x_zero, field.y_zero
         say(log, logging.WARNING, "psf position", "%s: the PSF varies over the field and the galaxy's place (x, y) is "
             "not told; it is taken at the middle, x %.1f, y %.1f", entry.id, x, y)  # fmt: skip
-    stamp = field.at(x, y)[0] if field.degree or field.sampling != 1 else _stamp(field)
-    return np.broadcast_to(stamp, (len(image.planes), *stamp.shape[1:]))[None], field.has_pixel
-
-
-def _stamp(field: FieldPsf) -> NDArray[np.float64]:
-    return unit_sum(field.basis[:, 0], "psf")[0]
+    stamp = field.at(x, y) if field.degree or field.sampling != 1 else unit_sum(field.basis[:, 0], "psf")[0][None]
+    return stamp, field.has_pixel
 
 
 def _field(entry: CutoutFiles, image: Source) -> FieldPsf:
     if len(entry.psf) == 1:
-        return _cached_psf(entry.psf[0], entry.reading.psf_has_pixel)
+        path = split_name(entry.psf[0])[0]
+        changed = os.stat(path).st_mtime_ns if os.path.exists(path) else 0
+        return _cached_psf(entry.psf[0], entry.reading.psf_has_pixel, changed)
     return read_psf(dict(zip(image.bands, entry.psf, strict=True)), has_pixel=entry.reading.psf_has_pixel)
 
 
 @lru_cache(maxsize=8)
-def _cached_psf(path: str, has_pixel: bool) -> FieldPsf:
+def _cached_psf(path: str, has_pixel: bool, changed: int) -> FieldPsf:
+    del changed  # part of the cache's key only
     return read_psf(path, has_pixel=has_pixel)  # one file often serves many galaxies
 
 

@@ -78,7 +78,8 @@ def read_table(path: Path) -> pd.DataFrame:
             table = pd.read_parquet(path)
             return table.map(_text)
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, skipinitialspace=True, comment=None)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, skipinitialspace=True,
+                            encoding="utf-8-sig")  # fmt: skip
     except FileNotFoundError as err:
         raise FileError(f"{path}: there is no such file") from err
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as err:

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ def open_mosaic(  # noqa: PLR0913 - the image, its maps and what overrides its h
 
 
 def _named(source: Source, calibration: Calibration) -> Source:
-    return Source(label=source.label, planes=source.planes, bands=calibration.bands, headers=source.headers)
+    return replace(source, bands=calibration.bands)
 
 
 def _noise_map(kind: str, value: Any, image: Source, like: str) -> NoiseMap:

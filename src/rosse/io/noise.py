@@ -92,7 +92,7 @@ class NoiseMap:
     kind: str
     planes: tuple[Plane, ...]
     factor: tuple[float, ...]
-    _said: set[str] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set, init=False, repr=False)
 
     def ivar(self, band: int, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Inverse variance of a section, zero where the map is unusable; says so once per map."""

@@ -13,6 +13,8 @@ from rosse.io.choose import split_name
 from rosse.io.noise import NOISE_KINDS, one_noise
 from rosse.io.source import ARRAY_SUFFIXES, PICTURE_SUFFIXES
 
+PACKED = (".gz", ".fz", ".bz2")
+PACKED_EXPRESSION = r"(\.gz|\.fz|\.bz2)?"
 FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".fits.gz", ".fit.gz", ".fits.bz2", ".fits.fz")
 
 
@@ -84,11 +86,17 @@ def find_pattern(pattern: str | Pattern | Mapping[str, str] | None) -> Pattern |
 
 def pattern_of(paths: Sequence[str]) -> Pattern | None:
     """The known pattern that the names of all these images follow, if there is one."""
+    files = [os.path.basename(split_name(path)[0]) for path in paths]
     for pattern in PATTERNS.values():
-        suffix = pattern.image.replace("{name}", "")
-        if all(split_name(path)[0].endswith(suffix) for path in paths):
+        expression = _expression(pattern.image)
+        if all(expression.fullmatch(file) for file in files):
             return pattern
     return None
+
+
+def existing(path: str) -> str:
+    """The file, or its packed copy where only that is there."""
+    return next((path + packing for packing in ("", *PACKED) if os.path.exists(path + packing)), path)
 
 
 def galaxy_name(path: str, pattern: Pattern | None = None) -> str:
@@ -131,4 +139,4 @@ def _expression(template: str) -> re.Pattern[str]:
     for field, characters in (("name", "[^/]+"), ("band", "[^/_.]+")):
         marker = re.escape("{" + field + "}")
         text = text.replace(marker, f"(?P<{field}>{characters})", 1).replace(marker, f"(?P={field})")
-    return re.compile(text + (r"(\.gz|\.fz|\.bz2)?" if template.endswith((".fits", ".fit")) else ""))
+    return re.compile(text + (PACKED_EXPRESSION if template.endswith((".fits", ".fit")) else ""))

@@ -100,10 +100,18 @@ class FieldPsf:
         return np.asarray(images / total, dtype=np.float32)
 
     def select(self, bands: Sequence[str]) -> FieldPsf:
-        """The same PSF in these bands; a PSF of a single plane without a name serves for any band."""
-        if not self.bands and len(self.basis) in (1, len(bands)):
-            return replace(self, basis=np.broadcast_to(self.basis, (len(bands), *self.basis.shape[1:])),
-                           bands=tuple(bands))  # fmt: skip
+        """The same PSF in these bands.
+
+        One plane serves for one band, whatever it is called, and, where it has no name, for all; either is said.
+        """
+        if len(self.basis) == 1 and (not self.bands or len(bands) == 1):
+            if self.bands and self.bands != tuple(bands) and "band" not in (self.bands[0], bands[0]):
+                say(log, logging.WARNING, "psf band", "the PSF of band %s is used for band %s", self.bands[0], bands[0])
+            if len(bands) > 1:
+                say(log, logging.WARNING, "one psf", "one PSF serves for all bands (%s)", ", ".join(bands))
+            return replace(self, basis=np.repeat(self.basis, len(bands), axis=0), bands=tuple(bands))
+        if not self.bands and len(self.basis) == len(bands):
+            return replace(self, bands=tuple(bands))
         missing = [band for band in bands if band not in self.bands]
         if missing:
             has = f"bands {', '.join(self.bands)}" if self.bands else f"{len(self.basis)} planes without names"
@@ -120,7 +128,7 @@ class FieldPsf:
 
 
 def read_psf(
-    psf: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | ArrayLike,
+    psf: FieldPsf | str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | ArrayLike,
     bands: Sequence[str] | None = None,
     *,
     has_pixel: bool = True,
@@ -129,13 +137,16 @@ def read_psf(
 
     Parameters
     ----------
-    psf : path or ``path[EXT]``, mapping band → path, or an array (h, w) or (C, h, w)
+    psf : path or ``path[EXT]``, mapping band → path, an array (h, w) or (C, h, w), or a `FieldPsf`, passed on
         A FITS stamp or cube, ``.npy``/``.npz``, a PSFEx file (``.psf``), a table with PSFEx models of many CCDs
         (then ``path[CCDNAME]`` picks one), or a file of `FieldPsf.to_fits`.
     bands : names wanted, in this order; the file's own by default.
     has_pixel : whether stamps contain the integration over the pixel; PSFEx models always do.
     """
-    if isinstance(psf, Mapping):
+    field: FieldPsf
+    if isinstance(psf, FieldPsf):
+        field = psf
+    elif isinstance(psf, Mapping):
         if not psf:
             raise OptionError("psf is an empty mapping; band names with their files are wanted")
         parts = [(str(band), read_psf(path, has_pixel=has_pixel)) for band, path in psf.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ class Source:
     planes : C planes.
     bands : C names, empty where unknown.
     headers : for each plane, its header and the one it inherits from; empty for arrays.
+    picture : whether it is a JPEG or the like, whose values and pixels are not those of any survey.
     """
 
     label: str
     planes: tuple[Plane, ...]
     bands: tuple[str, ...] = ()
     headers: tuple[tuple[fits.Header, ...], ...] = ()
+    picture: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,7 +56,7 @@ class Source:
         """These planes, in this order."""
         headers = tuple(self.headers[i] for i in at) if self.headers else ()
         bands = tuple(self.bands[i] for i in at) if self.bands else ()
-        return Source(label=self.label, planes=tuple(self.planes[i] for i in at), bands=bands, headers=headers)
+        return replace(self, planes=tuple(self.planes[i] for i in at), bands=bands, headers=headers)
 
 
 def open_source(value: Any, *, role: str = "image", extension: str | int | None = None, like: str = "") -> Source:
@@ -111,7 +113,7 @@ def _from_path(name: str, *, role: str, extension: str | int | None, like: str) 
         from rosse.io.images import picture_planes
 
         planes, bands = picture_planes(name)
-        return Source(label=name, planes=tuple(planes), bands=bands)
+        return Source(label=name, planes=tuple(planes), bands=bands, picture=True)
     found = find_image(name, role=role, extension=extension, like=like)
     headers = ((found.header, found.inherited),) * len(found.planes)
     _same_shape(name, found.planes)
