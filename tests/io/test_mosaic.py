@@ -290,6 +290,7 @@ def test_impossible_noise_is_left_out_and_counted(kind: str, caplog: pytest.LogC
     assert f"{kind} is zero, negative or not finite in {counted} of 2000 pixels" in caplog.text
     caplog.clear()
     everything(mosaic)
+    everything(pickle.loads(pickle.dumps(mosaic)))  # as for every partition of a run
     assert not caplog.text  # said once
 
 
@@ -540,6 +541,9 @@ def test_names(tmp_path: Path, file: str, name: str) -> None:
 
 
 def test_name_of_an_extension(tmp_path: Path) -> None:
+    np.save(tmp_path / "z.npy", FLUX)
+    assert open_mosaic(tmp_path / "z.npy").name == "z"
+    assert open_mosaic(FLUX).name == "image"
     path = write(tmp_path / "a.fits", ("S1", FLUX), ("S2", FLUX))
     assert open_mosaic(f"{path}[S2]").name == "a_S2"
 

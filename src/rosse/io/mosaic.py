@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from rosse.errors import InputError, OptionError
 from rosse.io.calibration import Calibration, calibrate, image_scale
 from rosse.io.choose import split_name
 from rosse.io.noise import NoiseMap, bad_pixels, mask_kind, one_noise, weight_factor
+from rosse.io.patterns import galaxy_name
 from rosse.io.planes import Plane, clip, float32
 from rosse.io.source import Image, Map, Source, open_map, open_source
 from rosse.io.wcs import celestial_wcs
@@ -221,6 +221,4 @@ def _common_wcs(source: Source) -> WCS | None:
 def _default_name(image: Any, source: Source) -> str:
     if not source.headers and not isinstance(image, (str, os.PathLike, Mapping)):
         return "image"
-    path, extension = split_name(source.label)
-    stem = re.sub(r"(\.fits?|\.fts)?(\.fz|\.gz|\.bz2|\.xz)?$", "", Path(path).name, flags=re.IGNORECASE)
-    return stem if extension is None else f"{stem}_{extension}".replace(",", "_")
+    return re.sub(r"\[(.+)\]$", r"_\1", galaxy_name(source.label)).replace(",", "_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from rosse.errors import InputError, OptionError, unknown_name
 from rosse.io.planes import Plane, float32
+from rosse.io.say import once, say
 
 log = logging.getLogger(__name__)
 
@@ -87,22 +89,23 @@ class NoiseMap:
     kind : one of `NOISE_KINDS`.
     planes : C maps.
     factor : (C,) ivar of one unit of the map; 1 but for relative weights.
+    run : name under which remarks are made once in each process.
     """
 
     kind: str
     planes: tuple[Plane, ...]
     factor: tuple[float, ...]
-    _said: set[str] = field(default_factory=set, init=False, repr=False)
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def ivar(self, band: int, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Inverse variance of a section, zero where the map is unusable; says so once per map."""
         plane = self.planes[band]
         ivar, unusable = to_ivar(self.kind, plane.read(rows, columns), self.factor[band])
-        if unusable and plane.label not in self._said:
-            self._said.add(plane.label)
-            log.warning("%s: %s is zero, negative or not finite in %d of %d pixels of rows %d:%d, columns %d:%d; they "
-                        "are left out", plane.label, self.kind, unusable, ivar.size, rows.start, rows.stop,
-                        columns.start, columns.stop)  # fmt: skip
+        if unusable:
+            with once(self.run):
+                say(log, logging.WARNING, plane.label, "%s: %s is zero, negative or not finite in %d of %d pixels of "
+                    "rows %d:%d, columns %d:%d; they are left out, as they are elsewhere", plane.label, self.kind,
+                    unusable, ivar.size, rows.start, rows.stop, columns.start, columns.stop)  # fmt: skip
         return ivar
 
 
