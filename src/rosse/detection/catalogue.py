@@ -15,6 +15,7 @@ from rosse.detection.measure import Patch
 from rosse.detection.moments import Shapes
 from rosse.detection.options import DetectOptions, Flag, Region
 from rosse.detection.photometry import Photometry
+from rosse.detection.psf import half_light
 from rosse.detection.result import Detection
 from rosse.detection.stamps import cutout_sizes
 from rosse.detection.wcs import orientation, sky_position
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 
 _SHARP = 7.0  # sigma below the spread of stars
+_LARGE = 4.0  # half-light radii of a point source
 
 
 def build_detection(
@@ -50,6 +52,7 @@ def build_detection(
         flags=patch.flags[order],
         star=star[order],
         sharp=sharp[order],
+        point=half_light(psf, mosaic.shape),
     )
     table = source_table(kept, mosaic, 0 if region is None else region.index, options)
     _say(table, mosaic)
@@ -78,6 +81,7 @@ class Sources:
     shapes, light, flags : as measured.
     star : (N,) stellarity.
     sharp : (N,) spread over its error; far below 0 is sharper than the PSF.
+    point : half-light radius of the PSF, pixels; NaN where it is unknown.
     """
 
     x: Floats
@@ -87,6 +91,7 @@ class Sources:
     flags: NDArray[np.int32]
     star: Floats
     sharp: Floats
+    point: float
 
 
 def source_table(sources: Sources, mosaic: Mosaic, number: int, options: DetectOptions) -> Table:
@@ -127,9 +132,16 @@ def source_table(sources: Sources, mosaic: Mosaic, number: int, options: DetectO
 
 
 def _kind(sources: Sources, options: DetectOptions) -> NDArray[np.str_]:
-    """Star, galaxy, or artefact: sharper than any point source can be, as cosmic rays and hot pixels are."""
-    star = np.where(sources.star > options.star_limit, "star", "galaxy")
-    return np.where(sources.sharp < -_SHARP, "artefact", star)
+    """Star, galaxy, or artefact: sharper than any point source can be, as cosmic rays and hot pixels are.
+
+    A saturated source is a star unless it is far larger than one: galaxies' cores hardly ever saturate, and the profile
+    of what does cannot be compared with the PSF.
+    """
+    saturated = (sources.flags & Flag.SATURATED) > 0
+    small = ~(sources.light.half > _LARGE * sources.point)
+    star = (sources.star > options.star_limit) | (saturated & small)
+    kind = np.where(star, "star", "galaxy")
+    return np.where((sources.sharp < -_SHARP) & ~saturated, "artefact", kind)
 
 
 def _extent(shapes: Shapes, kron: Floats) -> Floats:

@@ -9,8 +9,8 @@ Here a peak is compared with the light that it stands on:
    or beside pixels without data, where no maximum is proven;
 2. from the most luminous hill on, the smooth light of each source is modelled (`hosts`), and a later hill is a source
    only if its peak rises above the sum of these models by the threshold and by `deblend_contrast` times the models;
-3. a source's pixels are those of its hill where its own light exceeds a fraction of that of the brighter sources; all
-   others belong to the host.
+3. the pixels of a source on top of another are those of its hill where its own light exceeds half of the threshold and
+   a fraction of the light underneath; all others belong to the host.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def segment(image: DetectionImage, options: DetectOptions) -> Labels:
         return np.zeros(footprint.shape, dtype=np.int32)
     hills = find_hills(image, footprint, options)
     owner, host, under = choose_sources(hills, image, groups.astype(np.int32), options)
-    own = image.smooth - under > _OWN_SHARE * under
+    own = image.smooth - under > np.maximum(_OWN_SHARE * under, 0.5 * options.threshold * image.noise)
     labels = _partition(hills, owner, host, own)
     return without_wing_detections(labels, image, options) if options.clean else labels
 

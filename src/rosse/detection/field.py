@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rosse.detection.background import Sky, grow_sources, measure_sky
-from rosse.detection.options import DetectOptions
 from rosse.detection.deblend import segment
+from rosse.detection.options import DetectOptions
 from rosse.detection.significance import DetectionImage, calibrated, detection_image
 
 if TYPE_CHECKING:

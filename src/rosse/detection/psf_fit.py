@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LANCZOS = 3  # interpolation between samples, as in `FieldPsf` and PSFEx
-_ROUNDS = 5  # of samples and stars in turn
+_ROUNDS = 8  # of samples and stars in turn
 _STEPS = 30  # of conjugate gradients; stopping early keeps what the stars do not constrain smooth
 _ROUGHNESS = 1e-3  # penalty on the Laplacian, over the data's information: for waves that the stars do not sample
 _MODEL_ERROR = 0.1  # of the model, when pixels are judged
@@ -220,6 +220,6 @@ def _weight(stars: Stars, basis: Floats | None, sampling: float) -> Floats:
 
 
 def _width(stars: Stars) -> float:
-    """rms radius along one axis of a typical star, as if it were Gaussian, pixels."""
+    """Rms radius along one axis of a typical star, as if it were Gaussian, pixels."""
     stack = np.maximum(np.median(stars.data / stars.flux[:, None, None], axis=0), 0.0)
     return float(np.sqrt(max(stack.sum() ** 2 / max(np.square(stack).sum(), 1e-300) / (4.0 * np.pi), 0.3)))

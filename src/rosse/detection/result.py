@@ -14,6 +14,7 @@ from rosse.detection.wcs import orientation
 
 if TYPE_CHECKING:
     from astropy.table import Table
+    from matplotlib.figure import Figure
 
     from rosse.cutouts import Cutouts
     from rosse.io import FieldPsf, Mosaic
@@ -108,3 +109,17 @@ class Detection:
         """Direction of north (radians from +x to +y) and parity at sources."""
         x, y = (np.asarray(self.sources[name], dtype=np.float64)[rows] for name in ("x_image", "y_image"))
         return orientation(self.mosaic.wcs, x, y)
+
+    def angles(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Direction of the major axis of sources in the image, degrees from +x to +y."""
+        from rosse.light.coordinates import image_angle
+
+        north, parity = self.orientation(rows)
+        pa = np.asarray(self.sources["pa_image"], dtype=np.float64)[rows]
+        return np.rad2deg(image_angle(pa, north, parity))
+
+    def plot(self) -> Figure:
+        """The image with an ellipse around every galaxy and a cross on every star."""
+        from rosse.detection.plot import plot_detection
+
+        return plot_detection(self)

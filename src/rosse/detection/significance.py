@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.signal import oaconvolve
 from scipy.stats import norm
 
@@ -13,6 +14,7 @@ Pixels = NDArray[np.float32]
 
 _NARROW = 0.6  # width of the filter that tells peaks apart, over that of the matched filter
 _DEFAULT_WIDTH = 1.8  # full width at half maximum of the 3 x 3 filter, pixels
+_BRIDGE = 16.0  # pixels without data that are bridged from either side
 _ENOUGH_SKY = 1000  # pixels for a scatter that is known to a few per cent
 
 # SExtractor's default.conv, for images whose PSF is not known.
@@ -27,7 +29,8 @@ class DetectionImage:
     ----------
     flux : (H, W) noise-weighted mean of the bands, in units of the typical noise of a pixel.
     ivar : (H, W) its inverse variance, 0 where no band has data.
-    significance : (H, W) matched-filtered signal over its noise: where there is a source.
+    significance : (H, W) matched-filtered signal over its noise: where there is a source. In narrow gaps without data
+        this and the following two are continued from the nearest pixel.
     smooth : (H, W) flux filtered by a narrower kernel: how many there are, and their shapes.
     noise : (H, W) noise of `smooth`; 1 where there is no data.
     """
@@ -58,17 +61,18 @@ def detection_image(flux: Pixels, ivar: Pixels, kernel: NDArray[np.float64]) -> 
     A matched filter widens stars by 40 %, which would blend neighbours. Peaks are therefore told apart after a filter
     of 0.6 of its width, which widens them by 17 % and keeps 88 % of the signal-to-noise ratio.
     """
-    spectrum = _typical_noise(ivar)[:, None, None]
+    spectrum = _typical_noise(ivar)[:, None, None]  # "s_c" of the notes
     signal = np.sum(spectrum * flux * ivar, axis=0, dtype=np.float64)
     weight = np.sum(spectrum**2 * ivar, axis=0, dtype=np.float64)
     smooth, noise = _filtered(signal, weight, _narrow(kernel))
     wide, wide_noise = (smooth, noise) if kernel is DEFAULT_KERNEL else _filtered(signal, weight, kernel)
+    bridge = _bridges(weight > 0)
     return DetectionImage(
         flux=np.divide(signal, weight, out=np.zeros_like(signal), where=weight > 0).astype(np.float32),
         ivar=np.asarray(weight, dtype=np.float32),
-        significance=wide / wide_noise,
-        smooth=smooth,
-        noise=noise,
+        significance=(wide / wide_noise)[bridge],
+        smooth=smooth[bridge],
+        noise=noise[bridge],
     )
 
 
@@ -84,6 +88,19 @@ def _filtered(
     smooth = np.divide(top, mean, out=np.zeros_like(top), where=some)
     noise = np.sqrt(np.divide(power, mean**2, out=np.ones_like(top), where=some))
     return smooth.astype(np.float32), noise.astype(np.float32)
+
+
+def _bridges(data: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column of the pixel that stands for each: itself, or the nearest one with data for narrow gaps.
+
+    So the halves of a star whose core and bleed trail are masked are found as one source.
+    """
+    rows, columns = np.indices(data.shape)
+    if data.all() or not data.any():
+        return rows, columns
+    distance, (y, x) = ndimage.distance_transform_edt(~data, return_indices=True)
+    near = distance <= _BRIDGE
+    return np.where(near, y, rows), np.where(near, x, columns)
 
 
 def _narrow(kernel: NDArray[np.float64]) -> NDArray[np.float64]:

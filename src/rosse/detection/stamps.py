@@ -101,7 +101,7 @@ def _overlap(
 
 
 def _not_neighbours(labels: NDArray[np.int32], own: int, grow: int) -> NDArray[np.bool_]:
-    """Pixels that belong to no other source, whose isophotes are widened by `grow` pixels but never into the own one."""
+    """Pixels of no other source; their isophotes are widened by `grow` pixels, but never into the own one."""
     mine = labels == own
     other = (labels != 0) & ~mine
     if grow and other.any():

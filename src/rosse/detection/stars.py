@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from rosse.detection.measure import Patch
 from rosse.detection.options import Flag
-from rosse.detection.psf import StarList, stamp_size
+from rosse.detection.psf import MIN_STARS, StarList, stamp_size
 
 if TYPE_CHECKING:
     from rosse.surveys import Survey
@@ -21,14 +21,15 @@ Floats = NDArray[np.float64]
 _SPOILT = Flag.EDGE | Flag.SATURATED | Flag.MASKED | Flag.NEAR_BRIGHT | Flag.TRUNCATED
 _BRIGHT = 50.0  # signal-to-noise ratio from which half-light radii of stars scatter by a few per cent only
 _BIN = 0.10  # width in ln(radius) that holds the stars
+_RISE = 2.0  # sigma of the rise at the locus of stars
 _MOST = 300  # stars; more do not make a PSF better
 
 
 def point_radius(half: Floats, expected: float = np.nan) -> float:
     """Half-light radius of stars among bright clean sources, pixels; NaN where none stand out.
 
-    Stars are the smallest things in an image and all of the same size: their radius is where the number of sources per
-    logarithmic bin rises most steeply above that of the next smaller bin.
+    Stars are the smallest things in an image and all of the same size: their radius is the first one at which the number
+    of sources per logarithmic bin rises above that of the next smaller bin by twice its Poisson noise.
 
     Parameters
     ----------
@@ -39,13 +40,17 @@ def point_radius(half: Floats, expected: float = np.nan) -> float:
     if np.isfinite(expected):
         known = known[np.abs(known - np.log(expected)) < np.log(2.0)]
     radius = np.sort(known)
-    if len(radius) < 3:
+    if len(radius) < MIN_STARS:
         return float("nan")
     here = np.searchsorted(radius, radius + _BIN) - np.arange(len(radius))
     before = np.arange(len(radius)) - np.searchsorted(radius, radius - _BIN)
-    first = int(np.argmax((here - before) / np.sqrt(here + before + 1.0)))
-    if here[first] < 3:
+    rise = (here - before) / np.sqrt(here + before + 1.0)
+    steep = np.nonzero((rise >= _RISE) & (here >= MIN_STARS))[0]
+    if not len(steep):
         return float("nan")
+    # The steepest within the first bin that rises at all: galaxies may rise more steeply, but further out.
+    start = steep[0]
+    first = start + int(np.argmax(rise[start : start + here[start]]))
     return float(np.exp(np.median(radius[first : first + here[first]])))
 
 
@@ -67,8 +72,8 @@ def find_stars(patches: Sequence[Patch], survey: Survey | None, scale: float) ->
             for b, p in zip(bright, patches, strict=True)]  # fmt: skip
     least = np.sort(np.concatenate([p.light.snr[b] for b, p in zip(like, patches, strict=True)]))[-_MOST:]
     cut = [_stamps(p, b & (p.light.snr >= least[0]), size) for b, p in zip(like, patches, strict=True)]
-    x, y, data, ivar = (np.concatenate([c[k] for c in cut]) for k in range(4))
-    return StarList(x=x, y=y, data=data, ivar=ivar, half=point)
+    x, y, data, ivar, radius = (np.concatenate([c[k] for c in cut]) for k in range(5))
+    return StarList(x=x, y=y, data=data, ivar=ivar, radius=radius, half=point)
 
 
 def _expected(survey: Survey | None, scale: float) -> float:
@@ -79,7 +84,7 @@ def _expected(survey: Survey | None, scale: float) -> float:
 
 
 def _stamps(patch: Patch, rows: NDArray[np.bool_], size: int) -> Any:
-    """Position in the mosaic, flux and ivar (N, C, size, size) of some sources, neighbours masked with a margin."""
+    """Position in the mosaic, flux, ivar (neighbours masked with a margin) and half-light radius of some sources."""
     which = np.nonzero(rows)[0]
     half = size // 2
     field = patch.field
@@ -100,4 +105,5 @@ def _stamps(patch: Patch, rows: NDArray[np.bool_], size: int) -> Any:
         patch.shapes.y[which] + patch.origin[1],
         np.array(data, dtype=np.float64).reshape(shape),
         np.array(weight, dtype=np.float64).reshape(shape),
+        patch.light.half[which],
     )
