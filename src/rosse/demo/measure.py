@@ -91,7 +91,7 @@ def measure_simulated(shop: Workshop, options: DemoOptions) -> dict[str, Any]:
         truth = read_truth(images / "truth.fits")
         psf = read_psf(shop.folder / "psf.fits", mosaic.bands)
         recoveries = _recovered(shop.folder, truth, sources, options)
-        _simulated_sheet(shop.folder, mosaic, truth, sources, psf, settings)
+        _simulated_sheet(shop.folder, mosaic, truth, sources, psf=psf, settings=settings)
     summary = _counts(sources, report)
     summary["size"], summary["galaxies"], summary["stars"] = options.size, options.galaxies, options.stars
     summary["detection"] = detection_summary(truth, sources, bright=BRIGHT)
@@ -168,7 +168,7 @@ def _recovered(folder: Path, truth: Table, sources: Table, options: DemoOptions)
 
 
 def _simulated_sheet(
-    folder: Path, mosaic: Mosaic, truth: Table, sources: Table, psf: FieldPsf, settings: FieldOptions
+    folder: Path, mosaic: Mosaic, truth: Table, sources: Table, *, psf: FieldPsf, settings: FieldOptions
 ) -> None:
     """The contact sheet, and its galaxies in r as files for `rosse fit`."""
     shown = choose_simulated(truth, sources)

@@ -53,7 +53,7 @@ def plot_fit(fit: Fit, row: int = 0, *, band: int | None = None) -> Figure:
     figure.colorbar(shown, ax=axes[2], shrink=0.85, pad=0.02)
     _scale_bar(axes[0], fit, row)
     _draw_ellipse(axes[0], fit, row)
-    _profile(axes[3], fit, row, image, ivar, model)
+    _profile(axes[3], fit, row, image=image, ivar=ivar, model=model)
     figure.suptitle(_caption(fit, row), fontsize=10, x=0.01, ha="left", color=INK)
     return figure
 
@@ -117,7 +117,7 @@ def _draw_ellipse(axis: Axes, fit: Fit, row: int) -> None:
         axis.add_patch(patch)
 
 
-def _profile(axis: Axes, fit: Fit, row: int, image: Pixels, ivar: Pixels, model: Pixels) -> None:
+def _profile(axis: Axes, fit: Fit, row: int, *, image: Pixels, ivar: Pixels, model: Pixels) -> None:
     height, width = image.shape
     x, y, q, theta = _main_ellipse(fit, row)
     grid_y, grid_x = np.mgrid[:height, :width].astype(np.float64)

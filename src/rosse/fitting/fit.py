@@ -186,7 +186,7 @@ def _fit_batch(batch: Cutouts, layout: Layout, options: FitOptions, rows: _Rows,
         problem.evaluate, start, limits, max_iterations=options.max_iterations, tolerance=options.tolerance
     )
     covariance, singular = _covariance(minimum, limits.free)
-    _write(minimum, covariance, singular, problem, options, rows, index)
+    _write(minimum, covariance, singular, problem=problem, options=options, rows=rows, index=index)
 
 
 def _start(batch: Cutouts, problem: Problem) -> Tensor:
@@ -253,6 +253,7 @@ def _write(
     minimum: Minimum,
     covariance: Tensor,
     singular: Tensor,
+    *,
     problem: Problem,
     options: FitOptions,
     rows: _Rows,

@@ -117,7 +117,7 @@ def blocked(at: Tensor, gradient: Tensor, lower: Tensor, upper: Tensor) -> Tenso
 
 
 def solve_in_box(
-    normal: Tensor, gradient: Tensor, damping: Tensor, held: Tensor, room: tuple[Tensor, Tensor], rounds: int = 4
+    normal: Tensor, gradient: Tensor, damping: Tensor, held: Tensor, room: tuple[Tensor, Tensor], *, rounds: int = 4
 ) -> Tensor:
     """Step (B, P) of the damped normal equations that stays within its box.
 

@@ -36,7 +36,7 @@ def starting_ellipses(flux: Tensor, ivar: Tensor, *, psf_sigma: Tensor | None = 
         cov = _positive(cov - extra, floor=0.05)
     major, minor, theta = _axes(cov)
     q = (minor / major).sqrt().clamp(0.1, 0.95)
-    radius = _half_light(image, weight, x, y, q, theta)
+    radius = _half_light(image, weight, x=x, y=y, q=q, theta=theta)
     if psf_sigma is not None:
         blur = 1.17741 * psf_sigma.to(radius)  # half-light radius of a Gaussian in units of its sigma
         radius = (radius.square() - blur.square()).clamp_min((0.3 * radius).square()).sqrt()
@@ -107,7 +107,7 @@ def _axes(cov: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return values[:, 1], values[:, 0], theta
 
 
-def _half_light(image: Tensor, weight: Tensor, x: Tensor, y: Tensor, q: Tensor, theta: Tensor) -> Tensor:
+def _half_light(image: Tensor, weight: Tensor, *, x: Tensor, y: Tensor, q: Tensor, theta: Tensor) -> Tensor:
     """Semi-major axis of half the light: mean surface brightness in elliptical rings, summed outwards."""
     height, width = image.shape[1:]
     y_grid = torch.arange(height, dtype=image.dtype, device=image.device)[:, None] - y[:, None, None]
