@@ -45,7 +45,8 @@ serve-docs: $(STAMPS)/docs ## show the documentation in a browser while writing 
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs serve --strict
 
 figures: $(STAMPS)/run ## draw the pictures of README and docs again
-	$(PY) docs/figures.py
+	$(VENV)/bin/rosse demo
+	cp demo/contact-sheet.png demo/recovered.png docs/images/
 
 bench: $(STAMPS)/test ## compare with other fitters: make bench PEERS=folder, see bench/fit.py
 	$(PY) bench/fit.py $(PEERS)
