@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 import rosse
+from rosse.cli import main
 
 sys.path.insert(0, str(Path(__file__).parent / "pipeline"))
 import small_sky
@@ -30,11 +31,25 @@ def call(*arguments, cwd=None, code=0):
     return done
 
 
-def error(*arguments, cwd=None, code=2):
+@pytest.fixture
+def inside(tmp_path, monkeypatch, capsys):
+    """Like `call`, in this process and in `tmp_path`: torch need not be loaded again."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, code=0):
+        with pytest.raises(SystemExit) as ended:
+            main([str(text) for text in arguments])
+        done = subprocess.CompletedProcess(arguments, ended.value.code, *capsys.readouterr())
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return call
+
+
+def error(done):
     """The one line that a failing command says."""
-    said = call(*arguments, cwd=cwd, code=code).stderr
-    lines = [line for line in said.splitlines() if not line.startswith("warning:")]
-    assert len(lines) == 1, said
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("warning:")]
+    assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     return lines[0].removeprefix("error: ")
 
@@ -100,17 +115,15 @@ def test_version():
         (["show", "nowhere"], "nowhere is not a catalogue: there is no such directory"),
     ],
 )
-def test_mistakes_are_one_line(arguments, message, tmp_path):
-    assert message in error(*arguments, cwd=tmp_path)
+def test_mistakes_are_one_line(arguments, message, tmp_path, inside):
+    assert message in error(inside(*arguments, code=2))
     assert not (tmp_path / "o").exists()
 
 
-def test_misspelt_option_in_a_file(tmp_path):
+def test_misspelt_option_in_a_file(tmp_path, inside):
     (tmp_path / "run.toml").write_text("worker = 2\n")
-    assert (
-        error("run", "--config", "run.toml", cwd=tmp_path)
-        == "run.toml: unknown option 'worker'; did you mean 'workers'?"
-    )
+    said = error(inside("run", "--config", "run.toml", code=2))
+    assert said == "run.toml: unknown option 'worker'; did you mean 'workers'?"
 
 
 def test_debug_shows_where(tmp_path):
@@ -144,21 +157,22 @@ def test_same_command_again_has_nothing_to_do(field, run_once):
     assert "nothing was left to do" in said
 
 
-def test_other_options_are_refused(field, run_once):
-    said = error("run", "--config", "run.toml", "--out", "out", cwd=field)
+def test_other_options_are_refused(field, run_once, inside, monkeypatch):
+    monkeypatch.chdir(field)
+    said = error(inside("run", "--config", "run.toml", "--out", "out", code=2))
     assert said == (
         "out holds a run of something else: zeropoint: 25.0 then, 20.0 now. "
         "Give --overwrite to replace it, or another --out"
     )
 
 
-def test_show_and_export(field, run_once, tmp_path):
-    said = call("show", "out", "--where", "kind = 'star'", "--rows", 2, cwd=field).stdout
+def test_show_and_export(field, run_once, tmp_path, inside):
+    said = inside("show", field / "out", "--where", "kind = 'star'", "--rows", 2).stdout
     assert said.count("skipped") == 3  # two rows, and the counts
-    assert "rows       " in said
-    assert call("export", "out", tmp_path / "t.fits", cwd=field).stdout == f"32 rows in {tmp_path / 't.fits'}\n"
+    assert "rows       8 of 32" in said
+    assert inside("export", field / "out", "t.fits").stdout == "32 rows in t.fits\n"
     assert len(Table.read(tmp_path / "t.fits")) == 32
-    assert "'kin'" in error("show", "out", "--where", "kin = 'star'", cwd=field)
+    assert "'kin'" in error(inside("show", field / "out", "--where", "kin = 'star'", code=2))
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -186,36 +200,36 @@ def test_ctrl_c_and_again(field, run_once, tmp_path, workers):
     same_rows(tmp_path / "out", field / "out")
 
 
-def test_no_source(tmp_path):
+def test_no_source(tmp_path, inside):
     sky = np.random.default_rng(1).normal(100, 1, (100, 100)).astype(np.float32)
     fits.writeto(tmp_path / "sky.fits", sky)
-    said = call("run", "sky.fits", "--psf", "none", "--out", "out", cwd=tmp_path)
+    said = inside("run", "sky.fits", "--psf", "none", "--out", "out")
     assert "sources    none was found; the catalogue is empty" in said.stdout
     assert len(rosse.open_catalogue(tmp_path / "out")) == 0
 
 
-def test_bands_templates_and_tiles(tmp_path):
+def test_bands_templates_and_tiles(tmp_path, inside):
     """Two overlapping tiles in two bands each cannot be given; two tiles with maps by template can."""
     image, galaxies, stars = small_sky.draw((150, 260), galaxies=8, stars=3)
     for name, part, x0 in (("a", image[:, :160], 0), ("b", image[:, 100:], 100)):
         small_sky.write(tmp_path / f"{name}.fits", part, x0=x0)
         fits.writeto(tmp_path / f"{name}.rms.fits", np.ones(part.shape, np.float32))
     fits.writeto(tmp_path / "psf.fits", small_sky.psf_stamp())
-    call("run", "a.fits", "b.fits", "--sigma", "{name}.rms.fits", "--psf", "psf.fits", "--zeropoint", 25,
-         "--out", "tiles", "--workers", 1, cwd=tmp_path)  # fmt: skip
+    inside("run", "a.fits", "b.fits", "--sigma", "{name}.rms.fits", "--psf", "psf.fits", "--zeropoint", 25,
+         "--out", "tiles", "--workers", 1)  # fmt: skip
     table = rosse.open_catalogue(tmp_path / "tiles").to_astropy()
     assert len(table) == len(galaxies) + len(stars)
     assert set(table["tile"]) == {"a", "b"}
-    call("run", "--bands", "g=a.fits,r=a.fits", "--sigma", 1, "--psf", "none", "--zeropoint", "g=25,r=24",
-         "--out", "bands", "--workers", 1, cwd=tmp_path)  # fmt: skip
+    inside("run", "--bands", "g=a.fits,r=a.fits", "--sigma", 1, "--psf", "none", "--zeropoint", "g=25,r=24",
+         "--out", "bands", "--workers", 1)  # fmt: skip
     table = rosse.open_catalogue(tmp_path / "bands").to_astropy()
     good = table["status"] == "ok"
     np.testing.assert_allclose((table["mag_g"] - table["mag_r"])[good], 1.0, atol=1e-3)
 
 
-def test_eso_field_has_what_sextractor_lists(real_data, tmp_path):
+def test_eso_field_has_what_sextractor_lists(real_data, tmp_path, inside):
     folder = real_data / "eso-ntt-field"
-    call("run", folder / "image.fits", "--psf", "none", "--out", "out", "--workers", 1, cwd=tmp_path)
+    inside("run", folder / "image.fits", "--psf", "none", "--out", "out", "--workers", 1)
     ours = rosse.open_catalogue(tmp_path / "out").to_astropy()
     theirs = Table.read(folder / "image.cat", format="ascii.sextractor")
     bright = theirs[theirs["FLUX_AUTO"] > 5 * theirs["FLUXERR_AUTO"]]
@@ -238,12 +252,12 @@ def test_fit_prints_a_table(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["figures"]
 
 
-def test_fit_writes_a_catalogue_and_names_what_is_broken(tmp_path):
+def test_fit_writes_a_catalogue_and_names_what_is_broken(tmp_path, inside):
     names = small_sky.write_cutouts(tmp_path, count=4)
     lines = [f"{name},{name}_image.fits,{name}_sigma.fits" for name in names]
     (tmp_path / "list.csv").write_text("\n".join(["id,image,sigma", *lines]))
     (tmp_path / "g02_image.fits").unlink()
-    done = call("fit", "list.csv", "--psf", "g00_psf.fits", "--out", "out", "--model", "exponential", cwd=tmp_path)
+    done = inside("fit", "list.csv", "--psf", "g00_psf.fits", "--out", "out", "--model", "exponential")
     assert "fitted     4: ok 3, unreadable 1" in done.stdout
     assert "unreadable 1: g02; run.log says why" in done.stdout
     assert "warning: galaxy g02 cannot be read: " in done.stderr
@@ -251,9 +265,9 @@ def test_fit_writes_a_catalogue_and_names_what_is_broken(tmp_path):
     assert "n" not in rosse.open_catalogue(tmp_path / "out").schema.names
 
 
-def test_galmoss_galaxies_agree_with_the_peers(real_data, tmp_path):
+def test_galmoss_galaxies_agree_with_the_peers(real_data, tmp_path, inside):
     """r_e and n of the second and third galaxy as imfit and AstroPhot find them; the first fills its frame."""
-    call("fit", real_data / "galmoss-sdss", "--zeropoint", 22.5, "--out", "out", cwd=tmp_path)
+    inside("fit", real_data / "galmoss-sdss", "--zeropoint", 22.5, "--out", "out")
     table = rosse.open_catalogue(tmp_path / "out").to_astropy()
     assert list(table["status"]) == ["exceeds_frame", "ok", "ok"]
     np.testing.assert_allclose(table["r_e"][1:], [4.7, 13.0], rtol=0.02)  # pixels: no scale was given
@@ -261,12 +275,11 @@ def test_galmoss_galaxies_agree_with_the_peers(real_data, tmp_path):
     assert table["r_e"].unit == "pix"
 
 
-def test_models_by_name(tmp_path):
+def test_models_by_name(tmp_path, inside):
     small_sky.write_cutouts(tmp_path, count=1)
-    assert error("fit", ".", "--model", "sersi", cwd=tmp_path).endswith(
-        "unknown profile 'sersi'; did you mean 'sersic'?"
-    )
-    said = call("fit", ".", "--model", "sersic+pointsource", cwd=tmp_path).stdout
+    said = error(inside("fit", ".", "--model", "sersi", code=2))
+    assert said == "--model: unknown profile 'sersi'; did you mean 'sersic'?"
+    said = inside("fit", ".", "--model", "sersic+pointsource").stdout
     assert "sersic_r_e" in said
     assert "pointsource_mag" in said
 
