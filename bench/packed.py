@@ -148,7 +148,8 @@ def report(rows: list[tuple[str, float, float, float]]) -> None:
         f"Measured by `bench/packed.py` on {machine()}, pyarrow {pa.__version__}, zarr {zarr.__version__}. A "
         "random row costs one row group in Parquet and one chunk in Zarr, and Zarr's chunks cost 0.2 to 0.6 ms "
         "each whatever their size; without shards each is a file. `rosse.io.write_packed` uses Parquet with small row "
-        "groups; its figures contain the checks of `Cutouts` and waiting until the disk has the data (fsync).",
+        "groups; its figures contain the checks of `Cutouts` and waiting until the disk has the data (fsync). Other "
+        "programs were running: the writing times are upper limits.",
     ]  # fmt: skip
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
