@@ -96,7 +96,7 @@ def test_pictures_and_links_exist(page: Path) -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     reference = (ROOT / "docs/api/index.md").read_text(encoding="utf-8")
-    shown = set(re.findall(r"^::: rosse\.(\w+)$", reference, flags=re.MULTILINE))
+    shown = set(re.findall(r"^(?:::: |      heading: )rosse\.(\w+)$", reference, flags=re.MULTILINE))
     assert shown == set(rosse.__all__) - {"__version__"}
 
 
