@@ -104,6 +104,18 @@ def test_a_field_without_sky_keeps_its_order(tmp_path: Path, columns: str) -> No
     assert as_rows(catalogue.to_arrow()) == as_rows(rows)
 
 
+def test_positions_may_be_whole_numbers(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b", "c"], "ra": [10, 350, None], "dec": [-90, 90, 0]})
+    catalogue = write_catalogue(tmp_path / "c", [table])
+    assert catalogue.provenance["catalogue"]["layout"] == "hats"
+    assert by_id(catalogue.to_arrow()) == by_id(table)
+
+
+def test_positions_as_text_are_no_positions(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a"], "ra": ["10:00:00"], "dec": ["-1:00:00"]})
+    assert write_catalogue(tmp_path / "c", [table]).provenance["catalogue"]["layout"] == "plain"
+
+
 def test_no_rows(tmp_path: Path) -> None:
     catalogue = write_catalogue(tmp_path / "c", [galaxies(0)])
     assert len(catalogue) == 0

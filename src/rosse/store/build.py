@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rosse.store import layout
@@ -86,12 +87,14 @@ class Build:
             null = index < 0
             table = pa.table([pa.array(index, mask=null), *batch.columns], schema=with_index(self.schema))
             place = np.where(null, -1, division.locate(index))
-            for key in np.unique(place):
-                spill.add(int(key), table.filter(pa.array(place == key)))
-        for key, (order, pixel) in enumerate(zip(division.order, division.pixel, strict=True)):
+            order = np.argsort(place, kind="stable")
+            for rows in np.split(order, np.flatnonzero(np.diff(place[order])) + 1):
+                if len(rows):
+                    spill.add(int(place[rows[0]]), table.take(rows))  # a copy: a slice would keep all of the batch
+        for key, (depth, pixel) in enumerate(zip(division.order, division.pixel, strict=True)):
             table = _sorted(spill.take(key))
             self.placed += len(table)
-            self._write(layout.pixel_file(int(order), int(pixel)), table)
+            self._write(layout.pixel_file(int(depth), int(pixel)), table)
         self._write_numbered(layout.NO_POSITION, spill.take_slices(-1))
 
     def _batches(self) -> Iterator[pa.Table]:
@@ -100,7 +103,8 @@ class Build:
                 table = conform(batch, self.schema)
                 self.rows += len(table)
                 if "status" in self.schema.names:
-                    self.counts.update(str(value) for value in table.column("status").to_pylist())
+                    for entry in pc.value_counts(table.column("status")).to_pylist():
+                        self.counts[str(entry["values"])] += entry["counts"]
                 yield table
 
     def _write_numbered(self, kind: str, tables: Iterable[pa.Table]) -> None:

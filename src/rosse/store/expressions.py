@@ -81,7 +81,7 @@ def _parse(text: str, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     if not text.strip():
         raise InputError("condition is empty; write for example where(\"n > 4 and status = 'ok'\")")
     # The line break ends a comment, which would swallow the bracket.
-    ((found,),) = connection.execute("SELECT json_serialize_sql(?)", [f"{_HEAD}({text}\n)"]).fetchall()
+    ((found,),) = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [f"{_HEAD}({text}\n)"]).fetchall()
     tree: dict[str, Any] = json.loads(found)
     if tree.get("error"):
         raise InputError(f"condition {text!r} is not understood: {tree.get('error_message')}")

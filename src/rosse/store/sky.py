@@ -39,12 +39,9 @@ class Division:
 
 
 def has_positions(schema: pa.Schema) -> bool:
-    """Whether rows can have a place on the sky: columns ``ra`` and ``dec``, floating point, in degrees."""
-    return all(
-        name in schema.names
-        and (pa.types.is_floating(schema.field(name).type) or pa.types.is_null(schema.field(name).type))
-        for name in ("ra", "dec")
-    )
+    """Whether rows can have a place on the sky: columns ``ra`` and ``dec`` of numbers, in degrees."""
+    kinds = [schema.field(name).type for name in ("ra", "dec") if name in schema.names]
+    return len(kinds) == 2 and all(pa.types.is_floating(kind) or pa.types.is_integer(kind) for kind in kinds)
 
 
 def healpix_index(table: pa.Table) -> NDArray[np.int64]:
@@ -63,23 +60,20 @@ class Counts:
     """Rows per pixel of the finest order, gathered part by part; its size is bounded by the sky, not by the rows."""
 
     def __init__(self) -> None:
-        self._pixel: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._rows = np.zeros(12 * 4**FINEST, dtype=np.int64)
 
     def add(self, index: NDArray[np.int64]) -> None:
         """Count rows at these pixels of order 29; negative ones have no position and are passed over."""
-        new, rows = np.unique(index[index >= 0] >> 2 * (HEALPIX_ORDER - FINEST), return_counts=True)
-        pixel, inverse = np.unique(np.concatenate([self._pixel, new]), return_inverse=True)
-        total = np.zeros(len(pixel), dtype=np.int64)
-        np.add.at(total, inverse, np.concatenate([self._rows, rows]))
-        self._pixel, self._rows = pixel, total
+        pixel, rows = np.unique(index[index >= 0] >> 2 * (HEALPIX_ORDER - FINEST), return_counts=True)
+        self._rows[pixel] += rows
 
     def divide(self, threshold: int) -> Division:
         """Largest pixels that hold at most ``threshold`` rows each.
 
         A pixel of the finest order is kept whole however many rows it holds.
         """
-        pixel, rows = self._pixel, self._rows
+        pixel = np.flatnonzero(self._rows)
+        rows = self._rows[pixel]
         found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
         for order in range(FINEST + 1):
             parent, inverse = np.unique(pixel >> 2 * (FINEST - order), return_inverse=True)
