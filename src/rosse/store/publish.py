@@ -136,9 +136,7 @@ def _lock(path: Path) -> int | None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(handle).st_ino == path.stat().st_ino:
             return handle
-    except BlockingIOError:
-        pass
-    except FileNotFoundError:
+    except (BlockingIOError, FileNotFoundError):
         pass
     except OSError as err:
         if err.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EBADF):  # a file system without locks
