@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -18,11 +19,17 @@ from rosse.cli import main
 sys.path.insert(0, str(Path(__file__).parent / "pipeline"))
 import small_sky
 
+Done = subprocess.CompletedProcess[str]
+
 COMMAND = [sys.executable, "-m", "rosse"]
 HEAVY = ("torch", "astropy", "sep", "matplotlib", "pandas", "scipy", "ray", "pyarrow", "duckdb")
 
 
-def call(*arguments, cwd=None, code=0):
+class Call(Protocol):
+    def __call__(self, *arguments: object, code: int = 0) -> Done: ...
+
+
+def call(*arguments: object, cwd: Path | None = None, code: int = 0) -> Done:
     """Run a command, check its exit code, give back what it wrote."""
     done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
     assert done.returncode == code, done.stdout + done.stderr
@@ -32,21 +39,21 @@ def call(*arguments, cwd=None, code=0):
 
 
 @pytest.fixture
-def inside(tmp_path, monkeypatch, capsys):
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Like `call`, in this process and in `tmp_path`: torch need not be loaded again."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments, code=0):
+    def call(*arguments: object, code: int = 0) -> Done:
         with pytest.raises(SystemExit) as ended:
             main([str(text) for text in arguments])
-        done = subprocess.CompletedProcess(arguments, ended.value.code, *capsys.readouterr())
+        done = subprocess.CompletedProcess([], int(ended.value.code or 0), *capsys.readouterr())
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
     return call
 
 
-def error(done):
+def error(done: Done) -> str:
     """The one line that a failing command says."""
     lines = [line for line in done.stderr.splitlines() if not line.startswith("warning:")]
     assert len(lines) == 1, done.stderr
@@ -54,15 +61,15 @@ def error(done):
     return lines[0].removeprefix("error: ")
 
 
-def same_rows(one, two):
-    one, two = (rosse.open_catalogue(directory).to_astropy() for directory in (one, two))
+def same_rows(first: Path, second: Path) -> None:
+    one, two = (rosse.open_catalogue(directory).to_astropy() for directory in (first, second))
     assert one.colnames == two.colnames
     for name in one.colnames:
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)
 
 
 @pytest.fixture(scope="module")
-def field(tmp_path_factory):
+def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a field, its PSF, and the catalogue of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("field")
     image, _, _ = small_sky.draw()
@@ -75,14 +82,14 @@ def field(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run_once(field):
+def run_once(field: Path) -> Done:
     return call("run", "--config", "run.toml", "--zeropoint", 25, "--out", "out", cwd=field)
 
 
 # --- first contact ---------------------------------------------------------------------------------------------------
 
 
-def test_help_is_quick_because_nothing_heavy_is_loaded():
+def test_help_is_quick_because_nothing_heavy_is_loaded() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "rosse", "--help"], capture_output=True, text=True, check=True
     )
@@ -94,7 +101,7 @@ def test_help_is_quick_because_nothing_heavy_is_loaded():
         assert f" {command} " in done.stdout
 
 
-def test_version():
+def test_version() -> None:
     assert call("--version").stdout == f"rosse {rosse.__version__}\n"
 
 
@@ -115,25 +122,25 @@ def test_version():
         (["show", "nowhere"], "nowhere is not a catalogue: there is no such directory"),
     ],
 )
-def test_mistakes_are_one_line(arguments, message, tmp_path, inside):
+def test_mistakes_are_one_line(arguments: list[str], message: str, tmp_path: Path, inside: Call) -> None:
     assert message in error(inside(*arguments, code=2))
     assert not (tmp_path / "o").exists()
 
 
-def test_misspelt_option_in_a_file(tmp_path, inside):
+def test_misspelt_option_in_a_file(tmp_path: Path, inside: Call) -> None:
     (tmp_path / "run.toml").write_text("worker = 2\n")
     said = error(inside("run", "--config", "run.toml", code=2))
     assert said == "run.toml: unknown option 'worker'; did you mean 'workers'?"
 
 
-def test_debug_shows_where(tmp_path):
+def test_debug_shows_where(tmp_path: Path) -> None:
     assert "Traceback" in call("run", "a.fits", "--debug", cwd=tmp_path, code=1).stderr
 
 
 # --- rosse run -------------------------------------------------------------------------------------------------------
 
 
-def test_run_measures_a_field(field, run_once):
+def test_run_measures_a_field(field: Path, run_once: Done) -> None:
     said = run_once.stdout
     table = rosse.open_catalogue(field / "out").to_astropy()
     galaxies = int((table["kind"] == "galaxy").sum())
@@ -145,19 +152,19 @@ def test_run_measures_a_field(field, run_once):
     assert run_once.stderr == ""
 
 
-def test_command_line_wins_over_the_file(field, run_once):
+def test_command_line_wins_over_the_file(field: Path, run_once: Done) -> None:
     kept = rosse.open_catalogue(field / "out").provenance
     assert kept["options"]["zeropoint"] == 25.0
     assert kept["options"]["threshold"] == 5.0
     assert kept["command"] == "rosse run --config run.toml --zeropoint 25 --out out"
 
 
-def test_same_command_again_has_nothing_to_do(field, run_once):
+def test_same_command_again_has_nothing_to_do(field: Path, run_once: Done) -> None:
     said = call("run", "--config", "run.toml", "--zeropoint", 25, "--out", "out", "--workers", 2, cwd=field).stdout
     assert "nothing was left to do" in said
 
 
-def test_other_options_are_refused(field, run_once, inside, monkeypatch):
+def test_other_options_are_refused(field: Path, run_once: Done, inside: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(field)
     said = error(inside("run", "--config", "run.toml", "--out", "out", code=2))
     assert said == (
@@ -166,7 +173,7 @@ def test_other_options_are_refused(field, run_once, inside, monkeypatch):
     )
 
 
-def test_show_and_export(field, run_once, tmp_path, inside):
+def test_show_and_export(field: Path, run_once: Done, tmp_path: Path, inside: Call) -> None:
     said = inside("show", field / "out", "--where", "kind = 'star'", "--rows", 2).stdout
     assert said.count("skipped") == 3  # two rows, and the counts
     assert "rows       8 of 32" in said
@@ -176,8 +183,18 @@ def test_show_and_export(field, run_once, tmp_path, inside):
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_kill_9_and_again(field, run_once, tmp_path, workers):
-    command = ["run", "--config", "run.toml", "--zeropoint", 25, "--out", tmp_path / "out", "--workers", workers]
+def test_kill_9_and_again(field: Path, run_once: Done, tmp_path: Path, workers: int) -> None:
+    command: list[object] = [
+        "run",
+        "--config",
+        "run.toml",
+        "--zeropoint",
+        25,
+        "--out",
+        tmp_path / "out",
+        "--workers",
+        workers,
+    ]
     with started(command, field) as process:
         wait_for_parts(tmp_path / "out", 2, process)
         process.send_signal(signal.SIGKILL)
@@ -186,11 +203,22 @@ def test_kill_9_and_again(field, run_once, tmp_path, workers):
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_ctrl_c_and_again(field, run_once, tmp_path, workers):
-    command = ["run", "--config", "run.toml", "--zeropoint", 25, "--out", tmp_path / "out", "--workers", workers]
+def test_ctrl_c_and_again(field: Path, run_once: Done, tmp_path: Path, workers: int) -> None:
+    command: list[object] = [
+        "run",
+        "--config",
+        "run.toml",
+        "--zeropoint",
+        25,
+        "--out",
+        tmp_path / "out",
+        "--workers",
+        workers,
+    ]
     with started(command, field) as process:
         wait_for_parts(tmp_path / "out", 1, process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+        assert process.stderr is not None
         said = process.stderr.read()
     assert process.returncode == 130
     assert said.startswith("stopped; ")
@@ -200,7 +228,7 @@ def test_ctrl_c_and_again(field, run_once, tmp_path, workers):
     same_rows(tmp_path / "out", field / "out")
 
 
-def test_no_source(tmp_path, inside):
+def test_no_source(tmp_path: Path, inside: Call) -> None:
     sky = np.random.default_rng(1).normal(100, 1, (100, 100)).astype(np.float32)
     fits.writeto(tmp_path / "sky.fits", sky)
     said = inside("run", "sky.fits", "--psf", "none", "--out", "out")
@@ -208,7 +236,7 @@ def test_no_source(tmp_path, inside):
     assert len(rosse.open_catalogue(tmp_path / "out")) == 0
 
 
-def test_bands_templates_and_tiles(tmp_path, inside):
+def test_bands_templates_and_tiles(tmp_path: Path, inside: Call) -> None:
     """Two overlapping tiles in two bands each cannot be given; two tiles with maps by template can."""
     image, galaxies, stars = small_sky.draw((150, 260), galaxies=8, stars=3)
     for name, part, x0 in (("a", image[:, :160], 0), ("b", image[:, 100:], 100)):
@@ -227,7 +255,7 @@ def test_bands_templates_and_tiles(tmp_path, inside):
     np.testing.assert_allclose((table["mag_g"] - table["mag_r"])[good], 1.0, atol=1e-3)
 
 
-def test_eso_field_has_what_sextractor_lists(real_data, tmp_path, inside):
+def test_eso_field_has_what_sextractor_lists(real_data: Path, tmp_path: Path, inside: Call) -> None:
     folder = real_data / "eso-ntt-field"
     inside("run", folder / "image.fits", "--psf", "none", "--out", "out", "--workers", 1)
     ours = rosse.open_catalogue(tmp_path / "out").to_astropy()
@@ -242,7 +270,7 @@ def test_eso_field_has_what_sextractor_lists(real_data, tmp_path, inside):
 # --- rosse fit -------------------------------------------------------------------------------------------------------
 
 
-def test_fit_prints_a_table(tmp_path):
+def test_fit_prints_a_table(tmp_path: Path) -> None:
     small_sky.write_cutouts(tmp_path, count=3)
     said = call("fit", ".", "--scale", 0.4, "--zeropoint", 22.5, "--plot", "figures", cwd=tmp_path).stdout
     rows = [line.split() for line in said.splitlines() if line.strip().startswith("g0")]
@@ -252,7 +280,7 @@ def test_fit_prints_a_table(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["figures"]
 
 
-def test_fit_writes_a_catalogue_and_names_what_is_broken(tmp_path, inside):
+def test_fit_writes_a_catalogue_and_names_what_is_broken(tmp_path: Path, inside: Call) -> None:
     names = small_sky.write_cutouts(tmp_path, count=4)
     lines = [f"{name},{name}_image.fits,{name}_sigma.fits" for name in names]
     (tmp_path / "list.csv").write_text("\n".join(["id,image,sigma", *lines]))
@@ -265,7 +293,7 @@ def test_fit_writes_a_catalogue_and_names_what_is_broken(tmp_path, inside):
     assert "n" not in rosse.open_catalogue(tmp_path / "out").schema.names
 
 
-def test_galmoss_galaxies_agree_with_the_peers(real_data, tmp_path, inside):
+def test_galmoss_galaxies_agree_with_the_peers(real_data: Path, tmp_path: Path, inside: Call) -> None:
     """r_e and n of the second and third galaxy as imfit and AstroPhot find them; the first fills its frame."""
     inside("fit", real_data / "galmoss-sdss", "--zeropoint", 22.5, "--out", "out")
     table = rosse.open_catalogue(tmp_path / "out").to_astropy()
@@ -275,7 +303,7 @@ def test_galmoss_galaxies_agree_with_the_peers(real_data, tmp_path, inside):
     assert table["r_e"].unit == "pix"
 
 
-def test_models_by_name(tmp_path, inside):
+def test_models_by_name(tmp_path: Path, inside: Call) -> None:
     small_sky.write_cutouts(tmp_path, count=1)
     said = error(inside("fit", ".", "--model", "sersi", code=2))
     assert said == "--model: unknown profile 'sersi'; did you mean 'sersic'?"
@@ -287,14 +315,14 @@ def test_models_by_name(tmp_path, inside):
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def started(command, cwd):
+def started(command: list[object], cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, *map(str, command)], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
 
 
-def wait_for_parts(directory, count, process):
+def wait_for_parts(directory: Path, count: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if len(list(directory.glob("parts/field*"))) >= count:

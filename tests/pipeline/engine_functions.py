@@ -6,8 +6,10 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def square(item: int) -> tuple[int, int]:
@@ -48,27 +50,27 @@ def threads(_: int) -> str:
     return os.environ["OMP_NUM_THREADS"]
 
 
-def large(item: int) -> tuple[int, np.ndarray]:
+def large(item: int) -> tuple[int, NDArray[np.int64]]:
     return item, np.full(300_000, item)
 
 
 class Unpicklable:
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         raise TypeError("cannot pickle this")
 
-    def __call__(self, item):
+    def __call__(self, item: int) -> int:
         return item
 
 
 class Unloadable:
     """Can be sent, but not received."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return _refuse, ()
 
-    def __call__(self, item):
+    def __call__(self, item: int) -> int:
         return item
 
 
-def _refuse():
+def _refuse() -> None:
     raise ImportError("no such module over here")

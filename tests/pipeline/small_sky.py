@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 SCALE, SKY, NOISE, PSF_SIGMA = 0.3, 100.0, 1.0, 1.5
 
 
-def draw(shape=(300, 300), *, galaxies=24, stars=8, seed=1):
+def draw(
+    shape: tuple[int, int] = (300, 300), *, galaxies: int = 24, stars: int = 8, seed: int = 1
+) -> tuple[NDArray[np.float32], Floats, Floats]:
     """Image (H, W) and positions of galaxies and stars, (N, 2) pixels each; sources stay clear of each other."""
     rng = np.random.default_rng(seed)
     places = _apart(rng, shape, galaxies + stars)
@@ -27,7 +32,7 @@ def draw(shape=(300, 300), *, galaxies=24, stars=8, seed=1):
     return image.astype(np.float32), places[:galaxies], places[galaxies:]
 
 
-def write(path: Path, image, *, x0=0) -> Path:
+def write(path: Path, image: NDArray[np.float32], *, x0: int = 0) -> Path:
     """FITS file with WCS; `x0`: pixels by which the image is shifted to the right on the sky."""
     sky = WCS(naxis=2)
     sky.wcs.ctype = ["RA---TAN", "DEC--TAN"]
@@ -38,13 +43,13 @@ def write(path: Path, image, *, x0=0) -> Path:
     return path
 
 
-def psf_stamp(sigma=PSF_SIGMA, size=15):
+def psf_stamp(sigma: float = PSF_SIGMA, size: int = 15) -> Floats:
     y, x = np.mgrid[:size, :size] - size // 2
     stamp = np.exp(-0.5 * (x**2 + y**2) / sigma**2)
-    return stamp / stamp.sum()
+    return np.asarray(stamp / stamp.sum())
 
 
-def write_cutouts(folder: Path, count=5, *, size=41, seed=2) -> list[str]:
+def write_cutouts(folder: Path, count: int = 5, *, size: int = 41, seed: int = 2) -> list[str]:
     """Files of round Gaussian galaxies as GALMOSS names them, sizes differing; returns the names."""
     rng = np.random.default_rng(seed)
     names = [f"g{i:02d}" for i in range(count)]
@@ -57,7 +62,7 @@ def write_cutouts(folder: Path, count=5, *, size=41, seed=2) -> list[str]:
     return names
 
 
-def _apart(rng, shape, count, distance=24.0):
+def _apart(rng: np.random.Generator, shape: tuple[int, int], count: int, distance: float = 24.0) -> Floats:
     places = np.empty((0, 2))
     while len(places) < count:
         new = rng.uniform(15, np.array(shape[::-1]) - 15)

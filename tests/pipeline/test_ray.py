@@ -1,7 +1,9 @@
 """A real cluster: two raylets on the loopback, each a node with its own scheduler, object store and workers."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy_survey import Faulty, OnNodes, toy_job
@@ -12,7 +14,7 @@ from rosse.pipeline.local import LocalEngine
 from rosse.pipeline.ray_engine import RayEngine
 from rosse.pipeline.run import run
 
-CPU_AND_STORE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+CPU_AND_STORE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # tests tell nobody anything
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for 127.0.0.1 instead of the machine's own address
@@ -21,7 +23,7 @@ QUIET = {
 
 
 @pytest.fixture(scope="module")
-def address():
+def address() -> Iterator[str]:
     before = dict(os.environ)
     os.environ.update(QUIET)  # read when ray is imported, and inherited by its processes
     pytest.importorskip("ray", reason="ray is not installed: pip install 'rosse[ray]'")
@@ -34,12 +36,12 @@ def address():
         assert cluster.address.startswith("127.0.0.1:")
         yield cluster.address
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
         os.environ.clear()
         os.environ.update(before)
 
 
-def test_two_nodes_and_a_killed_worker_give_the_rows_of_a_local_run(address, tmp_path):
+def test_two_nodes_and_a_killed_worker_give_the_rows_of_a_local_run(address: str, tmp_path: Path) -> None:
     run(toy_job(), tmp_path / "local", engine=LocalEngine(workers=1))
     for folder in ("marks", "nodes"):
         (tmp_path / folder).mkdir()
@@ -53,7 +55,7 @@ def test_two_nodes_and_a_killed_worker_give_the_rows_of_a_local_run(address, tmp
     assert ray.equals(local)
 
 
-def test_tile_that_always_kills_is_named_and_the_rest_goes_on(address, tmp_path):
+def test_tile_that_always_kills_is_named_and_the_rest_goes_on(address: str, tmp_path: Path) -> None:
     report = run(
         toy_job(Faulty(raising=(1,), deadly=(2,)), tiles=5), tmp_path / "out", engine=RayEngine(address=address)
     )
@@ -63,11 +65,11 @@ def test_tile_that_always_kills_is_named_and_the_rest_goes_on(address, tmp_path)
 
 
 @pytest.mark.usefixtures("address")
-def test_cluster_that_is_not_there(tmp_path):
+def test_cluster_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"Ray cluster at 127.0.0.1:9 cannot be used"):
         run(toy_job(), tmp_path / "out", engine=RayEngine(address="127.0.0.1:9"))
 
 
-def test_workers_are_checked():
+def test_workers_are_checked() -> None:
     with pytest.raises(OptionError, match="workers is 0"):
         RayEngine(workers=0)

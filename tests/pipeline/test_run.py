@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -22,23 +24,23 @@ ONE = LocalEngine(workers=1)
 TWO = LocalEngine(workers=2)
 
 
-def rows(directory) -> pa.Table:
+def rows(directory: Path) -> pa.Table:
     return rosse.open_catalogue(directory).to_arrow()
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory) -> pa.Table:
+def truth(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     directory = tmp_path_factory.mktemp("truth") / "out"
     run(toy_job(), directory, engine=ONE)
     return rows(directory)
 
 
-def test_every_tile_is_in_the_catalogue(truth):
+def test_every_tile_is_in_the_catalogue(truth: pa.Table) -> None:
     assert truth.num_rows == 40
     assert len(set(truth["id"].to_pylist())) == 40
 
 
-def test_report_and_directory(tmp_path):
+def test_report_and_directory(tmp_path: Path) -> None:
     report = run(toy_job(), tmp_path / "out", engine=ONE)
     assert (report.rows, report.computed, report.counts, report.failed) == (40, {"ok": 40}, {"ok": 40}, {})
     assert sorted(p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")) == [
@@ -49,12 +51,12 @@ def test_report_and_directory(tmp_path):
     assert kept["versions"]["rosse"] == rosse.__version__
 
 
-def test_two_processes_give_the_same_rows(truth, tmp_path):
+def test_two_processes_give_the_same_rows(truth: pa.Table, tmp_path: Path) -> None:
     run(toy_job(), tmp_path / "out", engine=TWO)
     assert rows(tmp_path / "out").equals(truth)
 
 
-def test_finished_run_is_not_computed_again(truth, tmp_path):
+def test_finished_run_is_not_computed_again(truth: pa.Table, tmp_path: Path) -> None:
     run(toy_job(), tmp_path / "out", engine=ONE)
     step = Counting()
     report = run(toy_job(step), tmp_path / "out", engine=ONE)
@@ -63,14 +65,14 @@ def test_finished_run_is_not_computed_again(truth, tmp_path):
     assert rows(tmp_path / "out").equals(truth)
 
 
-def test_catalogue_that_lost_a_file_is_made_again(truth, tmp_path):
+def test_catalogue_that_lost_a_file_is_made_again(truth: pa.Table, tmp_path: Path) -> None:
     run(toy_job(), tmp_path / "out", engine=ONE)
     next((tmp_path / "out" / "dataset").rglob("Npix*.parquet")).unlink()
     run(toy_job(), tmp_path / "out", engine=ONE)
     assert rows(tmp_path / "out").equals(truth)
 
 
-def test_killed_worker_loses_nothing(truth, tmp_path):
+def test_killed_worker_loses_nothing(truth: pa.Table, tmp_path: Path) -> None:
     (tmp_path / "marks").mkdir()
     report = run(toy_job(KillOnce(folder=tmp_path / "marks", victims=(2, 5))), tmp_path / "out", engine=TWO)
     assert len(list((tmp_path / "marks").iterdir())) == 2
@@ -78,7 +80,9 @@ def test_killed_worker_loses_nothing(truth, tmp_path):
     assert rows(tmp_path / "out").equals(truth)
 
 
-def test_failed_tiles_are_named_and_tried_again(truth, tmp_path, caplog):
+def test_failed_tiles_are_named_and_tried_again(
+    truth: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     report = run(toy_job(Faulty(raising=(1,), deadly=(6,))), tmp_path / "out", engine=TWO)
     assert set(report.failed) == {"tile-001", "tile-006"}
     assert report.failed["tile-001"] == "ValueError: tile 1 is broken"
@@ -91,12 +95,12 @@ def test_failed_tiles_are_named_and_tried_again(truth, tmp_path, caplog):
     assert rows(tmp_path / "out").equals(truth)
 
 
-def test_nothing_but_failures_is_an_error(tmp_path):
+def test_nothing_but_failures_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no partition came to an end.*tile 0 is broken"):
         run(toy_job(Faulty(raising=(0,)), tiles=1), tmp_path / "out", engine=ONE)
 
 
-def test_half_a_part_is_computed_again(truth, tmp_path):
+def test_half_a_part_is_computed_again(truth: pa.Table, tmp_path: Path) -> None:
     step = Counting(stop_at=4)
     with pytest.raises(Stopped):
         run(toy_job(step), tmp_path / "out", engine=ONE)
@@ -109,13 +113,13 @@ def test_half_a_part_is_computed_again(truth, tmp_path):
     assert rows(tmp_path / "out").equals(truth)
 
 
-def test_ctrl_c_in_process_keeps_parts(tmp_path):
+def test_ctrl_c_in_process_keeps_parts(tmp_path: Path) -> None:
     with pytest.raises(Stopped, match=r"3 of 8 partitions are kept in .*the same command without --overwrite goes on"):
         run(toy_job(Counting(stop_at=3)), tmp_path / "out", engine=ONE)
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped"])
-def test_other_options_or_inputs_are_refused(tmp_path, state):
+def test_other_options_or_inputs_are_refused(tmp_path: Path, state: str) -> None:
     image = tmp_path / "image.fits"
     image.write_bytes(b"x" * 100)
     job = toy_job(Counting(stop_at=-1 if state == "finished" else 3), inputs=(image,))
@@ -135,9 +139,9 @@ def test_other_options_or_inputs_are_refused(tmp_path, state):
         run(toy_job(inputs=(image,)), tmp_path / "out", engine=ONE)
 
 
-def test_overwrite_starts_anew_and_keeps_the_old_catalogue_until_then(tmp_path):
+def test_overwrite_starts_anew_and_keeps_the_old_catalogue_until_then(tmp_path: Path) -> None:
     run(toy_job(), tmp_path / "out", engine=ONE)
-    other = {"options": {"blobs": 3}}
+    other: dict[str, Any] = {"options": {"blobs": 3}}
     with pytest.raises(Stopped):
         run(toy_job(Counting(stop_at=3), **other), tmp_path / "out", engine=ONE, overwrite=True)
     assert rows(tmp_path / "out").num_rows == 40
@@ -146,7 +150,7 @@ def test_overwrite_starts_anew_and_keeps_the_old_catalogue_until_then(tmp_path):
     assert rows(tmp_path / "out").num_rows == 3 * 5 + 5 * 3  # the stopped run had five in a tile
 
 
-def test_somebody_elses_files_are_left_alone(tmp_path):
+def test_somebody_elses_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "dataset").mkdir()
     with pytest.raises(OptionError, match="holds dataset, which rosse did not write"):
         run(toy_job(), tmp_path, engine=ONE)
@@ -160,13 +164,13 @@ def test_somebody_elses_files_are_left_alone(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_two_runs_at_once_are_kept_apart(tmp_path):
+def test_two_runs_at_once_are_kept_apart(tmp_path: Path) -> None:
     with locked(tmp_path / "out"), pytest.raises(RunError, match=rf"process {os.getpid()} on .* is writing to"):
         run(toy_job(), tmp_path / "out", engine=ONE)
     run(toy_job(), tmp_path / "out", engine=ONE)
 
 
-def test_keys_must_differ(tmp_path):
+def test_keys_must_differ(tmp_path: Path) -> None:
     job = toy_job()
     job = type(job)(partitions=[Tile(number=1), Tile(number=1)], prepare=job.prepare)
     with pytest.raises(InputError, match="more than once: tile-001"):
@@ -185,7 +189,7 @@ SCRIPT = """
 
 
 @pytest.fixture
-def script(tmp_path) -> Path:
+def script(tmp_path: Path) -> Path:
     path = tmp_path / "script.py"
     path.write_text(textwrap.dedent(SCRIPT).format(here=str(Path(__file__).parent)))
     return path
@@ -193,7 +197,7 @@ def script(tmp_path) -> Path:
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("parts", [0, 3, 8])
-def test_kill_9_in_mid_run(truth, tmp_path, script, workers, parts):
+def test_kill_9_in_mid_run(truth: pa.Table, tmp_path: Path, script: Path, workers: int, parts: int) -> None:
     """Killed when `parts` partitions were finished (8: while the catalogue is written)."""
     command = [sys.executable, str(script), str(tmp_path / "out"), str(workers)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -204,11 +208,12 @@ def test_kill_9_in_mid_run(truth, tmp_path, script, workers, parts):
     assert not (tmp_path / "out" / "parts").exists()
 
 
-def test_ctrl_c_stops_processes_at_once(truth, tmp_path, script):
+def test_ctrl_c_stops_processes_at_once(truth: pa.Table, tmp_path: Path, script: Path) -> None:
     command = [sys.executable, str(script), str(tmp_path / "out"), "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for_parts(tmp_path / "out", 3, process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+        assert process.stderr is not None
         said = process.stderr.read()
     assert said.count("Traceback") <= 1  # no worker complains
     assert "Stopped: stopped; " in said
@@ -217,7 +222,7 @@ def test_ctrl_c_stops_processes_at_once(truth, tmp_path, script):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
     place = tmp_path / "disk"
     place.mkdir()
@@ -231,7 +236,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize(("room", "when"), [(24_000, "parts"), (60_000, "catalogue")])
-def test_full_disk_keeps_what_is_finished(small_disk, truth, room, when):
+def test_full_disk_keeps_what_is_finished(small_disk: Path, truth: pa.Table, room: int, when: str) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(2**20 - room))
     with pytest.raises(StorageError, match=r"(No space left|disk is full).*the same command"):
@@ -246,13 +251,13 @@ def test_full_disk_keeps_what_is_finished(small_disk, truth, room, when):
     assert rows(small_disk / "out").equals(truth)
 
 
-def test_directory_that_cannot_be_written(tmp_path):
+def test_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     with pytest.raises(StorageError, match=r"cannot write .*file/out"):
         run(toy_job(), tmp_path / "file" / "out", engine=ONE)
 
 
-def wait_for_parts(directory, count, process):
+def wait_for_parts(directory: Path, count: int, process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         if (directory / "parts" / "run.json").exists() and len(list(directory.glob("parts/tile*"))) >= count:
@@ -261,13 +266,13 @@ def wait_for_parts(directory, count, process):
     raise AssertionError("the run ended before it could be killed")
 
 
-def test_what_workers_log_and_warn_of_arrives_here(tmp_path, caplog):
+def test_what_workers_log_and_warn_of_arrives_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="rosse"):
         run(toy_job(Talking(), tiles=3), tmp_path / "out", engine=TWO)
     assert [r.getMessage() for r in caplog.records if r.name == "rosse.toy"] == ["measured"] * 3
 
 
 class Talking:
-    def __call__(self, tile):
+    def __call__(self, tile: Tile) -> pa.Table:
         logging.getLogger("rosse.toy").warning("measured")
         return Moments()(tile)

@@ -1,16 +1,25 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import small_sky
 from astropy.io import fits as fitsio
+from astropy.table import Table
+from numpy.typing import NDArray
 
 import rosse
+from rosse.cutouts import Cutouts
 from rosse.errors import FileError, InputError
 from rosse.io import FieldPsf, list_cutouts, open_mosaic
 from rosse.pipeline.jobs import FieldOptions, field_job, file_job
 from rosse.pipeline.local import LocalEngine
 from rosse.pipeline.rows import Fitting
-from rosse.pipeline.run import run
+from rosse.pipeline.run import Job, run
+from rosse.pipeline.steps import MeasureField
+
+Field = tuple[Path, NDArray[np.float64], NDArray[np.float64]]  # image, places of galaxies and stars
 
 ONE = LocalEngine(workers=1)
 FAST = FieldOptions(size=160, margin=64)
@@ -18,29 +27,29 @@ PSF = FieldPsf.constant(small_sky.psf_stamp())
 
 
 @pytest.fixture(scope="module")
-def field(tmp_path_factory):
+def field(tmp_path_factory: pytest.TempPathFactory) -> Field:
     folder = tmp_path_factory.mktemp("field")
     image, galaxies, stars = small_sky.draw()
     return small_sky.write(folder / "field.fits", image), galaxies, stars
 
 
 @pytest.fixture(scope="module")
-def measured(field, tmp_path_factory):
+def measured(field: Field, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The field in four partitions, one process."""
     directory = tmp_path_factory.mktemp("measured") / "out"
     run(job(field[0]), directory, engine=ONE)
     return directory
 
 
-def job(path, *, options=FAST, psf=PSF):
+def job(path: Path, *, options: FieldOptions = FAST, psf: FieldPsf = PSF) -> Job:
     return field_job([open_mosaic(path, zeropoint=25.0)], psfs=[psf], options=options, inputs=[path])
 
 
-def rows(directory):
+def rows(directory: Path) -> Table:
     return rosse.open_catalogue(directory).to_astropy()
 
 
-def test_every_source_is_there_once(field, measured):
+def test_every_source_is_there_once(field: Field, measured: Path) -> None:
     table = rows(measured)
     found = np.stack([table["x_image"], table["y_image"]], axis=1)
     for x, y in (*field[1], *field[2]):
@@ -48,7 +57,7 @@ def test_every_source_is_there_once(field, measured):
     assert len(table) <= len(field[1]) + len(field[2]) + 1
 
 
-def test_galaxies_are_fitted_and_the_rest_skipped(field, measured):
+def test_galaxies_are_fitted_and_the_rest_skipped(field: Field, measured: Path) -> None:
     table = rows(measured)
     star = table["kind"] == "star"
     assert set(table["status"][star]) <= {"skipped"}
@@ -62,12 +71,12 @@ def test_galaxies_are_fitted_and_the_rest_skipped(field, measured):
     assert len(set(table["id"])) == len(table)
 
 
-def test_psf_is_kept_beside_the_catalogue(measured):
+def test_psf_is_kept_beside_the_catalogue(measured: Path) -> None:
     kept = rosse.io.read_psf(measured / "psf.fits")
     assert np.allclose(kept.at(0, 0), PSF.at(0, 0), atol=1e-7)
 
 
-def test_workers_do_not_change_a_bit(field, measured, tmp_path):
+def test_workers_do_not_change_a_bit(field: Field, measured: Path, tmp_path: Path) -> None:
     run(job(field[0]), tmp_path / "out", engine=LocalEngine(workers=2))
     one, two = rows(measured), rows(tmp_path / "out")
     assert one.colnames == two.colnames
@@ -75,7 +84,7 @@ def test_workers_do_not_change_a_bit(field, measured, tmp_path):
         np.testing.assert_array_equal(two[name], one[name], err_msg=name)  # NaN equals NaN here
 
 
-def test_partitions_change_little(field, measured, tmp_path):
+def test_partitions_change_little(field: Field, measured: Path, tmp_path: Path) -> None:
     """One partition instead of four: the same galaxies, numbers that differ by less than their errors."""
     run(job(field[0], options=FieldOptions(size=400)), tmp_path / "out", engine=ONE)
     whole, parts = rows(tmp_path / "out"), rows(measured)
@@ -87,7 +96,7 @@ def test_partitions_change_little(field, measured, tmp_path):
             assert abs(other[name] - row[name]) < 0.7 * row[f"sigma_{name}"], name
 
 
-def test_tiles_that_overlap_give_every_source_once(tmp_path):
+def test_tiles_that_overlap_give_every_source_once(tmp_path: Path) -> None:
     image, galaxies, stars = small_sky.draw((200, 360))
     mosaics = [
         open_mosaic(small_sky.write(tmp_path / "a.fits", image[:, :220]), zeropoint=25.0),
@@ -104,7 +113,7 @@ def test_tiles_that_overlap_give_every_source_once(tmp_path):
             assert table["tile"][near][0] == ("a" if min(edges_a) > min(edges_b) else "b")
 
 
-def test_faint_galaxies_are_listed_only(field, tmp_path):
+def test_faint_galaxies_are_listed_only(field: Field, tmp_path: Path) -> None:
     run(job(field[0], options=FieldOptions(size=400, min_snr=100.0)), tmp_path / "out", engine=ONE)
     table = rows(tmp_path / "out")
     faint = (table["kind"] == "galaxy") & (table["snr"] < 100)
@@ -112,7 +121,7 @@ def test_faint_galaxies_are_listed_only(field, tmp_path):
     assert set(table["status"][faint]) == {"skipped"}
 
 
-def test_no_source_at_all(tmp_path):
+def test_no_source_at_all(tmp_path: Path) -> None:
     image = np.random.default_rng(1).normal(100, 1, (200, 200)).astype(np.float32)
     path = small_sky.write(tmp_path / "empty.fits", image)
     report = run(job(path, options=FieldOptions(size=120, margin=64)), tmp_path / "out", engine=ONE)
@@ -121,13 +130,15 @@ def test_no_source_at_all(tmp_path):
     assert {"id", "n", "status", "tile"} <= set(catalogue.schema.names)
 
 
-def test_galaxy_that_makes_the_fit_raise_costs_no_neighbour(field, measured, tmp_path, monkeypatch, caplog):
+def test_galaxy_that_makes_the_fit_raise_costs_no_neighbour(
+    field: Field, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     import rosse.fitting
 
     real, before = rosse.fitting.fit, rows(measured)
     victim = str(before["id"][before["status"] == "ok"][3])
 
-    def fit(cutouts, *args, **kwargs):
+    def fit(cutouts: Cutouts, *args: Any, **kwargs: Any) -> Any:
         if victim in cutouts.id and bool((cutouts.ivar > 0).any()):
             raise ZeroDivisionError("made to fail")
         return real(cutouts, *args, **kwargs)
@@ -144,11 +155,15 @@ def test_galaxy_that_makes_the_fit_raise_costs_no_neighbour(field, measured, tmp
         np.testing.assert_allclose(after[name][~failed], before[name][~failed], rtol=1e-6)
 
 
-def test_psf_is_built_from_the_stars_and_kept_for_a_run_that_goes_on(tmp_path):
+def test_psf_is_built_from_the_stars_and_kept_for_a_run_that_goes_on(tmp_path: Path) -> None:
     image, *_ = small_sky.draw((300, 300), galaxies=10, stars=24, seed=3)
     job_ = field_job([open_mosaic(small_sky.write(tmp_path / "stars.fits", image), zeropoint=25.0)], options=FAST)
     step = job_.prepare(tmp_path)
     again = job_.prepare(tmp_path)
+    assert isinstance(step, MeasureField)
+    assert isinstance(again, MeasureField)
+    assert step.psfs[0] is not None
+    assert again.psfs[0] is not None
     assert np.array_equal(step.psfs[0].at(99, 99), again.psfs[0].at(99, 99))
     stamp = rosse.io.read_psf(tmp_path / "psf.fits").at(99, 99)[0, 0]
     y, x = np.mgrid[: stamp.shape[0], : stamp.shape[1]] - stamp.shape[0] // 2
@@ -156,14 +171,14 @@ def test_psf_is_built_from_the_stars_and_kept_for_a_run_that_goes_on(tmp_path):
     np.testing.assert_allclose(stamp, truth / truth.sum(), atol=0.002)
 
 
-def test_too_few_stars_is_said_with_what_to_give(tmp_path):
+def test_too_few_stars_is_said_with_what_to_give(tmp_path: Path) -> None:
     image, _, _ = small_sky.draw((120, 120), galaxies=3, stars=0)
     mosaic = open_mosaic(small_sky.write(tmp_path / "few.fits", image), zeropoint=25.0)
     with pytest.raises(InputError, match=r"few: .*--psf FILE .*, or --psf none"):
         run(field_job([mosaic], options=FAST), tmp_path / "out", engine=ONE)
 
 
-def test_tiles_must_be_alike(field, tmp_path):
+def test_tiles_must_be_alike(field: Field, tmp_path: Path) -> None:
     mosaic = open_mosaic(field[0], zeropoint=25.0)
     other = open_mosaic(field[0], bands=["r"], name="other", zeropoint=25.0)
     with pytest.raises(InputError, match="other has the bands r"):
@@ -177,13 +192,13 @@ def test_tiles_must_be_alike(field, tmp_path):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "cutouts").mkdir()
     small_sky.write_cutouts(tmp_path / "cutouts")
     return tmp_path / "cutouts"
 
 
-def test_cutouts_are_fitted_in_their_order(folder, tmp_path):
+def test_cutouts_are_fitted_in_their_order(folder: Path, tmp_path: Path) -> None:
     report = run(file_job(list_cutouts(folder, scale=0.4, zeropoint=22.5)), tmp_path / "out", engine=ONE)
     table = rows(tmp_path / "out")
     assert report.counts == {"ok": 5}
@@ -192,7 +207,9 @@ def test_cutouts_are_fitted_in_their_order(folder, tmp_path):
     assert table["r_e"].unit == "arcsec"
 
 
-def test_broken_files_are_rows_and_the_rest_goes_on(folder, tmp_path, caplog):
+def test_broken_files_are_rows_and_the_rest_goes_on(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (folder / "g01_image.fits").write_bytes((folder / "g01_image.fits").read_bytes()[:4000])
     (folder / "g03_sigma.fits").unlink()
     report = run(file_job(list_cutouts(folder, scale=0.4, zeropoint=22.5)), tmp_path / "out", engine=ONE)
@@ -204,14 +221,14 @@ def test_broken_files_are_rows_and_the_rest_goes_on(folder, tmp_path, caplog):
     assert "galaxy g03 cannot be read: " in caplog.text
 
 
-def test_nothing_readable_is_an_error(folder, tmp_path):
+def test_nothing_readable_is_an_error(folder: Path, tmp_path: Path) -> None:
     for path in folder.glob("*_image.fits"):
         path.write_bytes(b"")
     with pytest.raises(FileError, match="none of 5 cutouts can be read; the first: g00: "):
         run(file_job(list_cutouts(folder)), tmp_path / "out", engine=ONE)
 
 
-def test_zero_points_of_files_are_brought_to_one(folder, tmp_path):
+def test_zero_points_of_files_are_brought_to_one(folder: Path, tmp_path: Path) -> None:
     """The same galaxy with its flux unit changed: the same magnitude, and the same flux in the table."""
     with fitsio.open(folder / "g00_image.fits") as hdus:
         image = hdus[0].data.copy()
@@ -228,7 +245,9 @@ def test_zero_points_of_files_are_brought_to_one(folder, tmp_path):
     np.testing.assert_allclose(table["flux"][1], table["flux"][0], rtol=1e-4)
 
 
-def test_cutouts_without_psf_or_scale_stand_beside_others(folder, tmp_path, caplog):
+def test_cutouts_without_psf_or_scale_stand_beside_others(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (folder / "g02_psf.fits").unlink()
     csv = tmp_path / "list.csv"
     lines = [
@@ -241,13 +260,13 @@ def test_cutouts_without_psf_or_scale_stand_beside_others(folder, tmp_path, capl
     assert "galaxy g04 cannot be read: its pixel scale is not known" in caplog.text
 
 
-def test_figures_are_drawn_where_asked(folder, tmp_path):
+def test_figures_are_drawn_where_asked(folder: Path, tmp_path: Path) -> None:
     fitting = Fitting(figures=tmp_path / "figures")
     run(file_job(list_cutouts(folder, scale=0.4, zeropoint=22.5)[:2], fitting=fitting), tmp_path / "out", engine=ONE)
     assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == ["g00.png", "g01.png"]
 
 
-def test_columns_of_an_empty_partition_fit_those_of_a_full_one(measured):
+def test_columns_of_an_empty_partition_fit_those_of_a_full_one(measured: Path) -> None:
     columns = Fitting().columns(("band",), scale=True)
     full = rosse.open_catalogue(measured).schema
     for column in columns:

@@ -7,11 +7,13 @@ import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rosse.pipeline.run import Job
+from rosse.pipeline.task import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ class Counting:
         return Moments()(tile)
 
 
-def toy_job(step=None, *, tiles=8, **changes) -> Job:
-    step = Moments() if step is None else step
-    about = {"options": {"blobs": 5}, "inputs": ()} | changes
-    return Job(partitions=[Tile(number=i) for i in range(tiles)], prepare=lambda _: step, **about)
+def toy_job(step: Step | None = None, *, tiles: int = 8, **changes: Any) -> Job:
+    chosen = Moments() if step is None else step
+    about: dict[str, Any] = {"options": {"blobs": 5}, "inputs": ()} | changes
+    return Job(partitions=[Tile(number=i) for i in range(tiles)], prepare=lambda _: chosen, **about)

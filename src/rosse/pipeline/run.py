@@ -161,6 +161,7 @@ def _compute(job: Job, parts: Parts, engine: Engine, progress: Progress) -> tupl
     todo = {p.key: p for p in job.partitions if p.key not in done}
     failed: dict[str, str] = {}
     computed: Counter[str] = Counter()
+    log.info("%d partitions, %d of them finished before", len(job.partitions), len(done))
     if not todo:
         return failed, computed
     task = Task(step=job.prepare(parts.folder.parent), level=logging.getLogger("rosse").getEffectiveLevel())
@@ -206,6 +207,8 @@ def _write(job: Job, parts: Parts, provenance: Mapping[str, Any]) -> Catalogue:
         raise RunError(f"no partition came to an end{why}")
     about = describe_run(command=job.command) | dict(provenance)
     try:
-        return write_catalogue(parts.folder.parent, job.merge(files), provenance=about)
+        catalogue = write_catalogue(parts.folder.parent, job.merge(files), provenance=about)
     except StorageError as err:
         raise StorageError(f"{err}. Finished partitions are kept: the same command goes on from them") from err
+    log.info("%d rows written", len(catalogue))
+    return catalogue
