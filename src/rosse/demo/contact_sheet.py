@@ -53,7 +53,7 @@ def contact_sheet(
     table = fit.table()[list(rows)]
     picked = fit.cutouts[list(rows)]
     flux, ivar = picked.flux.cpu().numpy().astype(float), picked.ivar.cpu().numpy().astype(float)
-    model = np.asarray(fit.model_images(list(rows)).detach().cpu(), dtype=float)
+    model = np.nan_to_num(fit.model_images(list(rows)).detach().cpu().numpy().astype(float))  # a failed fit: no light
     weights = np.ones(len(picked.bands)) if picture else _band_weights(model)
     with style():
         figure, cells = _sheet(len(rows), title, 0.52 if any(notes) else 0.36)
@@ -135,7 +135,7 @@ def _residual_colours() -> Any:
 
 def _band_weights(model: Array) -> Array:
     """One factor per band that makes the average of the shown galaxies nearly white, (C,)."""
-    total = np.clip(np.nansum(model, (2, 3)), 1e-30, None)  # (B, C)
+    total = np.clip(model.sum((2, 3)), 1e-30, None)  # (B, C)
     colour = np.median(total / total.sum(1, keepdims=True), 0)
     weights: Array = 1 / np.clip(colour, 1e-3, None)
     weights /= weights.mean()
@@ -146,17 +146,17 @@ def _stretched(flux: Array, model: Array, ivar: Array, weights: Array) -> tuple[
     """RGB (H, W, 3) of galaxy and model on one asinh stretch (Lupton+2004), from the sky to the galaxy's peak."""
     sky = 1 / np.sqrt(np.array([np.median(v[v > 0]) if (v > 0).any() else 1.0 for v in ivar]))
     noise = float(np.sqrt(np.mean((weights * sky) ** 2) / len(sky)))
-    peak = max(float(np.nanmax((model * weights[:, None, None]).mean(0))), 12 * noise)
+    peak = max(float((model * weights[:, None, None]).mean(0).max()), 12 * noise)
     soft = max(2.5 * noise, peak / 150)
-    galaxy, drawn = (_coloured(np.nan_to_num(i) * weights[:, None, None], noise, soft, peak) for i in (flux, model))
+    galaxy, drawn = (_coloured(i * weights[:, None, None], noise, soft, peak) for i in (flux, model))
     return galaxy, drawn
 
 
 def _linear(flux: Array, model: Array, ivar: Array, weights: Array) -> tuple[Array, Array]:
     """RGB (H, W, 3) of galaxy and model, from the sky to the galaxy's peak."""
     use = np.where(ivar > 0, flux, 0.0) * weights[:, None, None]
-    peak = max(float(np.percentile(use, 99.9)), float(np.nanmax(model)), 1e-30)
-    images = (np.clip(_three(np.nan_to_num(i) * weights[:, None, None]) / peak, 0, 1) for i in (flux, model))
+    peak = max(float(np.percentile(use, 99.9)), float(model.max()), 1e-30)
+    images = (np.clip(_three(i * weights[:, None, None]) / peak, 0, 1) for i in (flux, model))
     galaxy, drawn = (np.moveaxis(image, 0, -1) for image in images)
     return galaxy, drawn
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rosse.errors import StorageError
+from rosse.demo.places import writing
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def write_cutouts(cutouts: Cutouts, folder: str | Path, *, wcs: WCS | None = None) -> list[Path]:
     """Write ``ID_image.fits``, ``ID_sigma.fits``, ``ID_mask.fits`` and ``ID_psf.fits`` of single-band cutouts.
 
-    The mask holds 0 for pixels to use and 1 for those to leave out.
+    The mask is a segmentation: 0 for pixels to use and 1 for those to leave out. The value at the centre means the
+    galaxy itself in such a map, so that a masked centre is NaN in the image instead.
 
     Parameters
     ----------
@@ -36,15 +37,20 @@ def write_cutouts(cutouts: Cutouts, folder: str | Path, *, wcs: WCS | None = Non
 
     target = Path(folder)
     images: list[Path] = []
-    try:
+    with writing(target):
         target.mkdir(parents=True, exist_ok=True)
         for i, name in enumerate(cutouts.id):
             flux, ivar = cutouts.flux[i, 0].cpu().numpy(), cutouts.ivar[i, 0].cpu().numpy()
+            middle = (flux.shape[0] // 2, flux.shape[1] // 2)
+            mask = (ivar == 0).astype(np.int16)
+            if mask[middle]:
+                flux, mask[middle] = flux.copy(), 2
+                flux[middle] = np.nan
             typical = float(np.median(ivar[ivar > 0])) if (ivar > 0).any() else 1.0
             parts: dict[str, Any] = {
                 "image": flux,
                 "sigma": 1 / np.sqrt(np.where(ivar > 0, ivar, typical)),
-                "mask": (ivar == 0).astype(np.int16),
+                "mask": mask,
             }
             if cutouts.psf is not None:
                 parts["psf"] = cutouts.psf[min(i, len(cutouts.psf) - 1), 0].cpu().numpy()
@@ -52,8 +58,6 @@ def write_cutouts(cutouts: Cutouts, folder: str | Path, *, wcs: WCS | None = Non
                 path = target / f"{name}_{part}.fits"
                 fits.PrimaryHDU(pixels, header=_header(cutouts, i, wcs)).writeto(path, overwrite=True)
             images.append(target / f"{name}_image.fits")
-    except OSError as err:
-        raise StorageError(f"cutouts could not be written to {target}: {err}") from err
     return images
 
 

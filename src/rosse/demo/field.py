@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rosse.demo.places import writing
 from rosse.demo.population import BANDS, Frame, draw_objects, truth_table
-from rosse.errors import InputError, StorageError, require
+from rosse.errors import InputError, require
 from rosse.surveys import SURVEYS
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class SimulatedField:
         """
         folder = Path(directory)
         files: dict[str, Path] = {}
-        try:
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             for i, band in enumerate(self.bands):
                 files[band] = _write_image(folder / f"field-{band}.fits", self.flux[i], self._about(band, "nanomaggy"))
@@ -69,8 +70,6 @@ class SimulatedField:
                 files[f"psf-{band}"] = _write_image(folder / f"field-psf-{band}.fits", self.psf[i])
             files["truth"] = folder / "truth.fits"
             self.truth.write(files["truth"], overwrite=True)
-        except OSError as err:
-            raise StorageError(f"the simulated field could not be written to {folder}: {err}") from err
         return files
 
     def _about(self, band: str, unit: str) -> Header:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rosse.errors import StorageError
+from rosse.demo.places import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,9 +46,7 @@ def style() -> Iterator[None]:
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure; the format follows from the ending."""
     target = Path(path)
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target)
-    except OSError as err:
-        raise StorageError(f"the figure {target} could not be written: {err}") from err
     return target

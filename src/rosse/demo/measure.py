@@ -17,18 +17,19 @@ from rosse.demo.contact_sheet import contact_sheet
 from rosse.demo.cutout_folder import write_cutouts
 from rosse.demo.field import read_truth, simulate_field
 from rosse.demo.hubble import STAR, fetch_picture, hubble_options, open_hubble, without_magnitudes
+from rosse.demo.places import writing
 from rosse.demo.population import BANDS
 from rosse.demo.recovered_figure import recovered_figure
 from rosse.demo.recovery import detection_summary, recover
-from rosse.demo.showcase import choose_brightest, choose_simulated, fit_shown
-from rosse.errors import StorageError
+from rosse.demo.showcase import Shown, choose_brightest, choose_simulated, fit_shown
+from rosse.errors import RunError
 
 if TYPE_CHECKING:
     from astropy.table import Table
     from rich.console import Console
 
     from rosse.demo.options import DemoOptions
-    from rosse.io import FieldPsf, Mosaic
+    from rosse.io import Mosaic
     from rosse.pipeline.jobs import FieldOptions
     from rosse.pipeline.run import Report
 
@@ -62,20 +63,35 @@ class Workshop:
             yield lambda more: status.update(f"{text}  [dim]{more}")
 
     def run(self, mosaic: Mosaic, name: str, *, psf: bool, options: FieldOptions, inputs: Sequence[Path]) -> Report:
-        """Run the pipeline on a field, into the directory `name` of the stage."""
+        """Run the pipeline on a field; what an earlier call left finished is not computed again."""
         from rosse.pipeline.jobs import field_job
         from rosse.pipeline.local import LocalEngine
         from rosse.pipeline.progress import Bar
         from rosse.pipeline.run import run
 
         job = field_job([mosaic], psfs=None if psf else [None], options=options, inputs=inputs)
-        target = self.folder / places.STAGE / name
-        return run(job, target, engine=LocalEngine(workers=self.workers), progress=Bar(self.screen))
+        report = run(job, self.stage(name), engine=LocalEngine(workers=self.workers), progress=Bar(self.screen))
+        if report.failed:
+            reasons = "; ".join(f"{key}: {reason}" for key, reason in report.failed.items())
+            raise RunError(f"{len(report.failed)} parts of the field could not be measured: {reasons}")
+        return report
+
+    def stage(self, name: str) -> Path:
+        """Directory of a field's catalogue and figures until all is done."""
+        return self.folder / places.STAGE / name
+
+    def put_in_place(self) -> None:
+        """Move what is staged to where it is looked for, `run.json` last, in place of an older demo's."""
+        with writing(self.folder):
+            _move(self.stage(places.SIMULATED), self.folder)
+            if self.stage(places.HUBBLE).is_dir():
+                _move(self.stage(places.HUBBLE), self.folder / places.HUBBLE)
+            shutil.rmtree(self.folder / places.STAGE)
 
 
 def measure_simulated(shop: Workshop, options: DemoOptions) -> dict[str, Any]:
-    """Draw, measure and compare the simulated field; write catalogue and figures to the demo's directory."""
-    from rosse.io import open_mosaic, read_psf
+    """Draw, measure and compare the simulated field; write catalogue and figures to the stage."""
+    from rosse.io import open_mosaic
     from rosse.store import open_catalogue
 
     images = _images(shop, options)
@@ -83,15 +99,14 @@ def measure_simulated(shop: Workshop, options: DemoOptions) -> dict[str, Any]:
     noise = {band: images / f"field-ivar-{band}.fits" for band in BANDS}
     mosaic = open_mosaic(files, ivar=noise, survey="decals", name="simulated")
     settings = _field_options(options)
-    name = shop.folder.resolve().name
-    report = shop.run(mosaic, name, psf=True, options=settings, inputs=[*files.values(), *noise.values()])
+    inputs = [*files.values(), *noise.values()]
+    report = shop.run(mosaic, places.SIMULATED, psf=True, options=settings, inputs=inputs)
+    stage = shop.stage(places.SIMULATED)
     with shop.step("figures of the simulated field"):
-        _put_in_place(shop.folder / places.STAGE / name, shop.folder)
-        sources = open_catalogue(shop.folder).to_astropy()
+        sources = open_catalogue(stage).to_astropy()
         truth = read_truth(images / "truth.fits")
-        psf = read_psf(shop.folder / "psf.fits", mosaic.bands)
-        recoveries = _recovered(shop.folder, truth, sources, options)
-        _simulated_sheet(shop.folder, mosaic, truth, sources, psf=psf, settings=settings)
+        recoveries = _recovered(stage, truth, sources, options)
+        _simulated_sheet(stage, mosaic, choose_simulated(truth, sources), settings)
     summary = _counts(sources, report)
     summary["size"], summary["galaxies"], summary["stars"] = options.size, options.galaxies, options.stars
     summary["detection"] = detection_summary(truth, sources, bright=BRIGHT)
@@ -101,18 +116,17 @@ def measure_simulated(shop: Workshop, options: DemoOptions) -> dict[str, Any]:
 
 
 def measure_hubble(shop: Workshop) -> dict[str, Any]:
-    """Measure the large galaxies of the Hubble Deep Field; catalogue and figure go to a directory of their own."""
+    """Measure the bright galaxies of the Hubble Deep Field; write catalogue and figure to the stage."""
     from rosse.store import open_catalogue
 
     picture = fetch_picture(shop.folder / places.IMAGES)
     mosaic, settings = open_hubble(picture), hubble_options()
-    target = shop.folder / places.HUBBLE
+    stage = shop.stage(places.HUBBLE)
     with without_magnitudes():
         report = shop.run(mosaic, places.HUBBLE, psf=False, options=settings, inputs=[picture])
         with shop.step("figure of the Hubble Deep Field"):
-            _put_in_place(shop.folder / places.STAGE / places.HUBBLE, target)
-            sources = open_catalogue(target).to_astropy()
-            _hubble_sheet(target, mosaic, sources, settings)
+            sources = open_catalogue(stage).to_astropy()
+            _hubble_sheet(stage, mosaic, sources, settings)
     return _counts(sources, report)
 
 
@@ -141,18 +155,15 @@ def _field_options(options: DemoOptions) -> FieldOptions:
     return FieldOptions(size=max(options.size // 2, 128), margin=192, detection=DetectOptions(cutout_maximum=351))
 
 
-def _put_in_place(staged: Path, target: Path) -> None:
-    """Move a finished run to where it is looked for, `run.json` last, in place of an older one."""
-    try:
-        target.mkdir(exist_ok=True)
-        for path in sorted(staged.iterdir(), key=lambda path: path.name == "run.json"):
-            old = target / path.name
-            if old.is_dir():
-                shutil.rmtree(old)
-            if not path.name.startswith("."):
-                path.replace(old)
-    except OSError as err:
-        raise StorageError(f"the catalogue could not be moved to {target}: {err.strerror or err}") from err
+def _move(staged: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for path in sorted(staged.iterdir(), key=lambda path: path.name == "run.json"):
+        if path.name.startswith("."):
+            continue  # the run's lock
+        old = target / path.name
+        if old.is_dir():
+            shutil.rmtree(old)
+        path.replace(old)
 
 
 def _recovered(folder: Path, truth: Table, sources: Table, options: DemoOptions) -> list[dict[str, Any]]:
@@ -167,11 +178,11 @@ def _recovered(folder: Path, truth: Table, sources: Table, options: DemoOptions)
     return [recovery.summary() for recovery in recoveries]
 
 
-def _simulated_sheet(
-    folder: Path, mosaic: Mosaic, truth: Table, sources: Table, *, psf: FieldPsf, settings: FieldOptions
-) -> None:
+def _simulated_sheet(folder: Path, mosaic: Mosaic, shown: Sequence[Shown], settings: FieldOptions) -> None:
     """The contact sheet, and its galaxies in r as files for `rosse fit`."""
-    shown = choose_simulated(truth, sources)
+    from rosse.io import read_psf
+
+    psf = read_psf(folder / "psf.fits", mosaic.bands)
     fit, notes = fit_shown(mosaic, shown, psf=psf, options=settings.detection)
     contact_sheet(
         fit, range(len(notes)), folder / places.SHEET, notes=notes,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "viridis_r"
+PLATE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}  # behind words that points may reach
 PULLS = np.arange(-5, 5.01, 0.5)
 
 
@@ -71,7 +72,7 @@ def _values(axis: Axes, recovery: Recovery, norm: Any) -> None:
         _plain_ticks(axis.yaxis, ends)
     summary = recovery.summary()
     text = f"median {_signed(summary['offset'], quantity)}\nscatter {_signed(summary['scatter'], quantity).lstrip('+')}"
-    axis.text(0.05, 0.95, text, transform=axis.transAxes, va="top", linespacing=1.4)
+    axis.text(0.05, 0.95, text, transform=axis.transAxes, va="top", linespacing=1.4, bbox=PLATE, zorder=5)
 
 
 def _signed(value: float, quantity: Quantity) -> str:
@@ -102,6 +103,8 @@ def _difference(axis: Axes, above: Axes, recovery: Recovery, norm: Any) -> None:
 
 def _pulls(axis: Axes, recovery: Recovery) -> None:
     """Histogram of pulls; those beyond the last edge are counted in the last bin."""
+    from matplotlib.ticker import MaxNLocator
+
     axis.set_xlabel(f"Δ / σ   of {recovery.quantity.label}")
     axis.set_ylabel("galaxies")
     axis.set_xlim(-5, 5)
@@ -112,14 +115,16 @@ def _pulls(axis: Axes, recovery: Recovery) -> None:
     x = np.linspace(-5, 5, 201)
     curve = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * len(pull) * (PULLS[1] - PULLS[0])
     axis.plot(x, curve, color=INK, linewidth=1.1)
-    axis.set_ylim(0, 1.32 * max(curve.max(), axis.get_ylim()[1] / 1.05))
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.set_ylim(0, 1.38 * max(curve.max(), axis.get_ylim()[1] / 1.05))
     summary = recovery.summary()
-    if summary["pull_width"] is not None:
-        text = f"mean {summary['pull_mean']:+.2f}   width {summary['pull_width']:.2f}".replace("-", "−")
-        axis.text(0.04, 0.94, text, transform=axis.transAxes, va="top", fontsize=8)
+    if summary["pull_width"] is None:
+        return
+    text = f"mean {summary['pull_mean']:+.2f}   width {summary['pull_width']:.2f}".replace("-", "−")
+    axis.text(0.04, 0.94, text, transform=axis.transAxes, va="top", fontsize=8)
     if summary["beyond"]:
-        axis.text(0.96, 0.94, f"{summary['beyond']} beyond 5σ", transform=axis.transAxes, va="top", ha="right",
-                  fontsize=7.5, color=GREY)  # fmt: skip
+        text = f"{summary['beyond']} beyond 5σ"
+        axis.text(0.04, 0.83, text, transform=axis.transAxes, va="top", fontsize=7.5, color=GREY)
 
 
 def _points(axis: Axes, recovery: Recovery, y: Any, sigma: Any, norm: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ def print_summary(summary: dict[str, Any], folder: Path, console: Console, *, ea
     _print_recovered(simulated, console)
     if "hubble" in summary:
         console.print("\n[bold]Hubble Deep Field[/bold]  a colour picture; its bright galaxies are fitted")
-        console.print(f"  note       {CAVEAT}", soft_wrap=True)
+        width = max(40, min(88, console.width))
+        console.print(textwrap.fill(CAVEAT, width, initial_indent="  note       ", subsequent_indent=" " * 13))
         _print_counts(summary["hubble"], console)
     _print_files(summary, folder, console)
     how = "from an earlier run; delete the directory to measure again" if earlier else f"in {summary['seconds']:.0f} s"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rosse import __version__
 from rosse.demo import places
 from rosse.demo.options import DemoOptions
+from rosse.demo.places import writing
 from rosse.demo.report import print_summary
-from rosse.errors import OptionError, StorageError
+from rosse.errors import OptionError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +59,6 @@ def run_demo(
         _claim(folder, mark)
         summary = _measured(folder, options, workers) | {"fingerprint": mark}
         _write_json(folder / places.SUMMARY, summary)
-        shutil.rmtree(folder / places.STAGE, ignore_errors=True)
     print_summary(summary, folder, console, earlier=earlier)
     return summary
 
@@ -73,6 +73,7 @@ def _measured(folder: Path, options: DemoOptions, workers: int | None) -> dict[s
     summary: dict[str, Any] = {"version": __version__, "simulated": measure_simulated(shop, options)}
     if options.hubble:
         summary["hubble"] = measure_hubble(shop)
+    shop.put_in_place()
     return summary | {"seconds": time.monotonic() - start}
 
 
@@ -100,8 +101,8 @@ def _finished(folder: Path, mark: str, options: DemoOptions) -> dict[str, Any] |
 
 
 def _claim(folder: Path, mark: str) -> None:
-    """Take an empty directory, or that of a demo; what another version left unfinished is dropped."""
-    try:
+    """Take an empty directory, or that of a demo; what other options or another version left unfinished is dropped."""
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         known = (folder / places.MARK).read_text(encoding="utf-8") if (folder / places.MARK).exists() else None
         if known is None and any(folder.iterdir()):
@@ -111,11 +112,10 @@ def _claim(folder: Path, mark: str) -> None:
                 shutil.rmtree(folder / name, ignore_errors=True)
         (folder / places.SUMMARY).unlink(missing_ok=True)
         (folder / places.MARK).write_text(mark, encoding="utf-8")
-    except OSError as err:
-        raise StorageError(f"the demo cannot be written to {folder}: {err.strerror or err}") from err
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+    with writing(path):
+        scratch.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(scratch, path)

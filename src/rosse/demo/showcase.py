@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +24,9 @@ UNUSABLE = 1 | 2 | 32  # flags EDGE, SATURATED, TRUNCATED
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shown:
-    """A galaxy for the sheet: its place in the image, and a line about the truth."""
+    """A galaxy for the sheet: its name in the catalogue, its place in the image, and a line about the truth."""
 
+    id: str
     x: float
     y: float
     note: str
@@ -55,10 +56,7 @@ def choose_simulated(truth: Table, sources: Table, count: int = COUNT) -> list[S
     rows: list[int] = []
     for kind, wanted in kinds:
         rows += [int(i) for i in order if kind[i] and i not in rows][: min(wanted, count - len(rows))]
-    return [
-        Shown(x=float(sources["x_image"][found[i]]), y=float(sources["y_image"][found[i]]), note=_truth_note(truth[i]))
-        for i in rows
-    ]
+    return [_shown(sources[found[i]], _truth_note(truth[i])) for i in rows]
 
 
 def choose_brightest(sources: Table, *, without: tuple[float, float], count: int = COUNT) -> list[Shown]:
@@ -66,7 +64,7 @@ def choose_brightest(sources: Table, *, without: tuple[float, float], count: int
     good = (np.asarray(sources["status"]) == "ok") & ((values(sources, "flags").astype(int) & UNUSABLE) == 0)
     good &= np.hypot(values(sources, "x_image") - without[0], values(sources, "y_image") - without[1]) > 5
     rows = np.argsort(-np.where(good, values(sources, "snr"), -np.inf))[: min(count, int(good.sum()))]
-    return [Shown(x=float(sources["x_image"][i]), y=float(sources["y_image"][i]), note="") for i in rows]
+    return [_shown(sources[i], "") for i in rows]
 
 
 def fit_shown(
@@ -87,8 +85,13 @@ def fit_shown(
     wanted = _nearest(found.sources, shown)
     for rows, cutouts in found.cutout_batches():
         pieces |= {int(row): cutouts[k] for k, row in enumerate(rows) if int(row) in wanted}
-    there = [(pieces[row], one.note) for row, one in zip(wanted, shown, strict=True) if row in pieces]
-    return fit(stack_cutouts([piece for piece, _ in there])), [note for _, note in there]
+    there = [(pieces[row], one) for row, one in zip(wanted, shown, strict=True) if row in pieces]
+    named = [replace(piece, id=np.array([one.id])) for piece, one in there]
+    return fit(stack_cutouts(named)), [one.note for _, one in there]
+
+
+def _shown(source: Any, note: str) -> Shown:
+    return Shown(id=str(source["id"]), x=float(source["x_image"]), y=float(source["y_image"]), note=note)
 
 
 def _nearest(sources: Table, shown: Sequence[Shown]) -> list[int]:
