@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rosse.detection.assumed import assumed_psf
 from rosse.detection.measure import Patch, measure_section
 from rosse.detection.options import DetectOptions
 from rosse.detection.psf import psf_from_stars
@@ -22,7 +23,7 @@ _SIDE = 1024  # pixels of a section; five of them are read of a mosaic that is l
 
 
 def build_psf(mosaic: Mosaic, options: DetectOptions | None = None) -> FieldPsf | None:
-    """PSF from the stars of a mosaic; None, with the reason in the log, where there are too few.
+    """PSF from the stars of a mosaic; an assumed one, said in the log, where there are too few.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ def build_psf(mosaic: Mosaic, options: DetectOptions | None = None) -> FieldPsf 
     -------
     FieldPsf
         Integrated over the pixel, ten times as wide as its width at half maximum, wings fading to zero; linear in the
-        position where forty stars or more allow it.
+        position where forty stars or more allow it. Without enough stars: see `assumed_psf`; None where nothing
+        tells how wide a point is.
 
     Notes
     -----
@@ -47,12 +49,12 @@ def build_psf(mosaic: Mosaic, options: DetectOptions | None = None) -> FieldPsf 
 
 
 def psf_of_patches(patches: Sequence[Patch], mosaic: Mosaic) -> FieldPsf | None:
-    """PSF from the stars of sections that are measured already; None, with the reason in the log, without enough."""
+    """PSF from the stars of sections that are measured already; an assumed one, said in the log, without enough."""
     stars = find_stars(patches, mosaic.survey, mosaic.scale)
     psf = stars if isinstance(stars, str) else psf_from_stars(stars, mosaic.bands, mosaic.shape)
     if isinstance(psf, str):
         log.warning("%s: no PSF can be built: %s", mosaic.name, psf)
-        return None
+        return assumed_psf(patches, mosaic)
     return psf
 
 

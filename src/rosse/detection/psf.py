@@ -116,7 +116,7 @@ def _one_band(stars: StarList, c: int, polynomial: tuple[int, list[float], list[
     bright = (flux > 10.0 * noise) & ((ivar > 0) | ~core).all((1, 2))
     list_ = Stars(data=data, ivar=ivar, flux=flux * 1.5, dx=stars.x - np.rint(stars.x), dy=stars.y - np.rint(stars.y),
                   terms=terms).select(bright)  # fmt: skip
-    samples = 2 * int(round((data.shape[-1] // 2) / sampling)) + 1
+    samples = 2 * round((data.shape[-1] // 2) / sampling) + 1
     for _ in range(3):
         if len(list_) < MIN_STARS:
             return f"{len(list_)} stars are too few; {MIN_STARS} are needed"

@@ -141,7 +141,7 @@ def _from_stars(mosaic: Mosaic, options: FieldOptions, kept: Path) -> FieldPsf:
         psf = build_psf(mosaic, options.detection)
         if psf is None:
             raise InputError(
-                f"{mosaic.name}: no PSF was given, and there are too few good stars to build one from; give --psf FILE "
+                f"{mosaic.name}: no PSF was given, and nothing in the image tells how wide a point is; give --psf FILE "
                 "(a stamp, a cube or a PSFEx model), or --psf none to fit without one"
             )
         _write_psf(psf, kept)
