@@ -9,7 +9,7 @@ STAMPS := $(VENV)/.stamps
 # Two cores: two test processes with one thread each beat one process with two threads.
 WORKERS ?= auto
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-PYTEST := $(ONE_THREAD) $(PY) -m pytest --numprocesses $(WORKERS)
+PYTEST := $(ONE_THREAD) $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

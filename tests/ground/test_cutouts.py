@@ -66,8 +66,8 @@ def assert_row(cutouts: Cutouts, at: int, row: int) -> None:
         ({"ra": np.zeros(2)}, "ra has shape (2,); one number for each of 3 galaxies is wanted"),
         ({"id": ["a", "b"]}, "id has 2 entries for 3 galaxies"),
         ({"id": ["a", "b", "a"]}, "ids must be unique, but these come more than once: a"),
-        ({"psf": torch.ones(2, 2, 5, 5)}, "psf has shape (2, 2, 5, 5); (3 or 1, 2, height, width) is wanted"),
-        ({"psf": torch.ones(1, 1, 5, 5)}, "psf has shape (1, 1, 5, 5); (3 or 1, 2, height, width) is wanted"),
+        ({"psf": torch.ones(2, 2, 5, 5)}, "psf has shape (2, 2, 5, 5); (3 or 1, 2 or 1, height, width) is wanted"),
+        ({"psf": torch.ones(1, 3, 5, 5)}, "psf has shape (1, 3, 5, 5); (3 or 1, 2 or 1, height, width) is wanted"),
         ({"psf": torch.zeros(1, 2, 5, 5)}, "psf sums to zero or less"),
         ({"psf": torch.full((1, 2, 5, 5), torch.nan)}, "psf is not finite"),
     ],
@@ -252,6 +252,12 @@ def test_a_shared_psf_stays_shared() -> None:
     part = make(psf=_delta(1, 2))[1:]
     assert part.psf is not None
     assert part.psf.shape[0] == 1
+
+
+def test_one_psf_serves_all_bands() -> None:
+    psf = make(psf=_delta(3, 1)).psf
+    assert psf is not None
+    assert torch.equal(psf, _delta(3, 2))
 
 
 def test_each_psf_goes_with_its_galaxy() -> None:
