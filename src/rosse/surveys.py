@@ -83,7 +83,8 @@ SURVEYS: dict[str, Survey] = {
             psf_fwhm=(1.29, 1.18, 1.11),
             depth=(24.95, 24.54, 23.02),
             gain=(11000.0, 11000.0, 12000.0),
-            reference="Dey+2019, Legacy Surveys DR9 coadds in nanomaggies; gain: 250 s at DECam's 26.6, 26.8, 26.5 mag (e-/s)",
+            reference="Dey+2019, Legacy Surveys DR9 coadds in nanomaggies; gain: 250 s at DECam's 26.6, 26.8, 26.5 mag "
+            "(electrons per second)",
         ),
         Survey(
             name="bass-mzls",
