@@ -51,7 +51,8 @@ def assumed_psf(patches: Sequence[Patch], mosaic: Mosaic) -> FieldPsf | None:
         mosaic.name, width, whence,
     )  # fmt: skip
     stamp = moffat_stamp(width, stamp_size(width / 1.7))
-    return FieldPsf.constant(np.broadcast_to(stamp, (len(mosaic.bands), *stamp.shape)).copy())
+    basis = np.broadcast_to(stamp, (len(mosaic.bands), 1, *stamp.shape)).copy()
+    return FieldPsf(basis=basis, bands=mosaic.bands, assumed=True)
 
 
 def moffat_stamp(fwhm: float, size: int, beta: float = BETA) -> Floats:
@@ -80,11 +81,11 @@ def _width(patches: Sequence[Patch], mosaic: Mosaic) -> tuple[float, str]:
     fwhm = np.sort(per_half * half[np.isfinite(half)])
     if math.isfinite(seeing):
         fwhm = fwhm[(fwhm > seeing / _ROOM) & (fwhm < seeing * _ROOM)]
-    if len(fwhm):
-        points = fwhm[np.log(fwhm / fwhm[0]) < _SAME]
+    points = fwhm[np.log(fwhm / fwhm[0]) < _SAME] if len(fwhm) else fwhm
+    # A lone compact source is a point only if it is as wide as the seeing: it may be the galaxy of a cutout.
+    if len(points) >= (1 if math.isfinite(seeing) else 2):
         many = "source" if len(points) == 1 else f"{len(points)} sources"
-        wide = math.sqrt(
-            max(float(np.median(points)) ** 2 - _PIXEL**2, 0.5)
-        )  # the stamp is integrated over pixels again
+        # Its own pixel is taken out, because the stamp is integrated over pixels again.
+        wide = math.sqrt(max(float(np.median(points)) ** 2 - _PIXEL**2, 0.5))
         return wide, f"the width of the most compact bright {many}"
     return seeing, f"the typical seeing of {mosaic.survey.name}" if mosaic.survey is not None else ""

@@ -52,7 +52,7 @@ def build_detection(
         flags=patch.flags[order],
         star=star[order],
         sharp=sharp[order],
-        point=half_light(psf, mosaic.shape),
+        point=half_light(None if psf is None or psf.assumed else psf, mosaic.shape),
     )
     table = source_table(kept, mosaic, 0 if region is None else region.index, options)
     _say(table, mosaic)

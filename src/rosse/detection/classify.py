@@ -28,7 +28,7 @@ def stellarity(patch: Patch, psf: FieldPsf | None) -> tuple[Floats, Floats]:
     Parameters
     ----------
     patch : a measured section.
-    psf : None gives NaN: without it, nothing is known about points.
+    psf : None, or an assumed one, gives NaN: without a measured PSF nothing is known about points.
 
     Notes
     -----
@@ -38,7 +38,7 @@ def stellarity(patch: Patch, psf: FieldPsf | None) -> tuple[Floats, Floats]:
     turns it into a number that tends to 1/2 where a source is too faint to tell.
     """
     count = len(patch.shapes)
-    if psf is None or not count:
+    if psf is None or psf.assumed or not count:
         return np.full(count, np.nan), np.full(count, np.nan)
     parts = [_spread(patch, psf, np.arange(i, min(i + _BATCH, count))) for i in range(0, count, _BATCH)]
     spread, error = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
@@ -66,7 +66,7 @@ def _spread(patch: Patch, psf: FieldPsf, rows: NDArray[np.int64]) -> tuple[Float
 
 def _window(stamp: Floats) -> int:
     """Side of the window in which sources are compared with the PSF: three and a half times its width, odd."""
-    return min(2 * int(np.ceil(1.75 * _fwhm(stamp))) + 1, stamp.shape[-1])
+    return min(2 * int(np.ceil(1.75 * _fwhm(stamp))) + 1, int(stamp.shape[-1]))
 
 
 def _fwhm(stamp: Floats) -> float:
@@ -104,7 +104,7 @@ def _compare(data: Floats, weight: Floats, point: Floats, broad: Floats) -> tupl
     """Spread and its error for one band."""
 
     def product(a: Floats, b: Floats) -> Floats:
-        return np.einsum("nij,nij,nij->n", weight, a, b)
+        return np.asarray(np.einsum("nij,nij,nij->n", weight, a, b))
 
     gp, pp = product(broad, data), product(point, data)
     gf, ff, gg = product(broad, point), product(point, point), product(broad, broad)

@@ -29,7 +29,8 @@ def without_wing_detections(labels: Labels, image: DetectionImage, options: Dete
     if len(shapes) < 2:
         return labels
     margin = _margin(labels, image.significance, options)
-    total = np.bincount(labels.ravel(), weights=image.significance.ravel(), minlength=len(shapes) + 1)[1:]
+    sums = np.bincount(labels.ravel(), weights=image.significance.ravel(), minlength=len(shapes) + 1)
+    total = sums[1:].astype(np.float64)
     weak = np.nonzero(_covered(shapes, total, margin, options.threshold))[0]
     number = np.zeros(len(shapes) + 1, dtype=np.int32)
     number[np.setdiff1d(np.arange(1, len(shapes) + 1), weak + 1)] = np.arange(1, len(shapes) - len(weak) + 1)

@@ -1,38 +1,40 @@
 """Sources out of an image: threshold, peaks, and which peaks are sources of their own.
 
-The threshold is SExtractor's. Its deblending is not used: a branch becomes a source there when it holds a fixed fraction
-of the whole blend's light, so that neighbours vanish in the halo of a bright galaxy while a large spiral falls to pieces.
-Here a peak is compared with the light that it stands on:
+The threshold is SExtractor's. Its deblending is not used: there, a branch becomes a source when it holds a fixed
+fraction of the whole blend's light, so that neighbours vanish in the halo of a bright galaxy while a large spiral
+falls to pieces. Here a peak is compared with the light that it stands on:
 
-1. every local maximum is a hill; a hill joins its higher neighbour if its peak rises above the saddle between them by
-   less than the detection threshold (of a difference: twice the variance), with fewer than `min_pixels` pixels (Berry 2015, FellWalker's MinDip and MinPix),
-   or beside pixels without data, where no maximum is proven;
-2. from the most luminous hill on, the smooth light of each source is modelled (`hosts`), and a later hill is a source
-   only if its peak rises above the sum of these models by the threshold and by `deblend_contrast` times the models;
-3. the pixels of a source on top of another are those of its hill where its own light exceeds half of the threshold and
+1. Every local maximum is a hill. A hill joins its higher neighbour if its peak rises above the saddle between them by
+   less than the detection threshold (of a difference: twice the variance), with fewer than `min_pixels` pixels (Berry
+   2015, FellWalker's MinDip and MinPix), or beside pixels without data, where no maximum is proven (`hills`).
+2. From the most luminous hill on, the smooth light of each source is modelled (`hosts`). A later hill is a source only
+   if its peak rises above the sum of these models by the threshold and by `deblend_contrast` times the models.
+3. A galaxy with many bumps that failed 2 is clumpy, and its faint bumps that passed are likely its own: star-forming
+   knots in its outskirts. Only what is bright or far above its light remains a source there.
+4. The pixels of a source on top of another are those of its hill where its own light exceeds half of the threshold and
    a fraction of the light underneath; all others belong to the host.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from rosse.detection.clean import without_wing_detections
+from rosse.detection.hills import Hills, find_hills
 from rosse.detection.hosts import Scene
 from rosse.detection.options import DetectOptions
-from rosse.detection.peaks import Basins, find_basins
 from rosse.detection.significance import DetectionImage
 
-Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
 Image = NDArray[np.float32]
 
-_RIPPLE = 1.05  # a peak less than this above its saddle is a ripple, however significant
 _OWN_SHARE = 0.3  # of the host's light: a pixel with more than this on top of it belongs to what is on top
+_CLUMPY = 5  # bumps that make a galaxy clumpy,
+_CLUMPY_SHARE = 0.5  # if they are not far fewer than the faint sources on it
+_FAINT = 0.005  # of the host's light: SExtractor's deblending contrast
+_FAR_ABOVE = 10.0  # times the light underneath
 _EIGHT = np.ones((3, 3), dtype=bool)
 
 
@@ -51,83 +53,6 @@ def segment(image: DetectionImage, options: DetectOptions) -> Labels:
     return without_wing_detections(labels, image, options) if options.clean else labels
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Hills:
-    """Peaks that noise does not explain.
-
-    Parameters
-    ----------
-    labels : (H, W) 0 outside the footprint, 1..P.
-    row, column : (P,) pixel of each peak.
-    rise : (P,) light above the saddle to a higher hill, summed over the hill's pixels.
-    """
-
-    labels: Labels
-    row: NDArray[np.int64]
-    column: NDArray[np.int64]
-    rise: Floats
-
-
-def find_hills(image: DetectionImage, footprint: NDArray[np.bool_], options: DetectOptions) -> Hills:
-    """Hills of the filtered image; those that do not stand out from their neighbour are part of it."""
-    basins = find_basins(image.smooth, footprint)
-    root, saddle = _without_ripples(basins, image, options)
-    tops, hill = np.unique(root, return_inverse=True)
-    labels = np.zeros_like(basins.labels)
-    labels[footprint] = hill[basins.labels[footprint] - 1] + 1
-    above = np.maximum(image.smooth - np.append(0.0, saddle[tops])[labels], 0.0)
-    rise = np.bincount(labels.ravel(), weights=above.ravel(), minlength=len(tops) + 1)[1:]
-    row, column = np.unravel_index(basins.peak[tops], labels.shape)
-    return Hills(labels=labels, row=row.astype(np.int64), column=column.astype(np.int64), rise=rise)
-
-
-def _without_ripples(basins: Basins, image: DetectionImage, options: DetectOptions) -> tuple[NDArray[np.int64], Floats]:
-    """For every basin the one whose hill it belongs to, and for those the saddle to a higher hill (0 without).
-
-    Saddles are taken from the highest down, so that when two hills meet each already holds all that is above.
-    """
-    height = image.smooth.ravel()[basins.peak].astype(np.float64)
-    needed = np.maximum(
-        np.sqrt(2.0) * options.threshold * image.noise.ravel()[basins.peak], (1.0 - 1.0 / _RIPPLE) * height
-    )
-    open_side = ndimage.binary_erosion(image.ivar > 0, structure=_EIGHT)
-    needed[~open_side.ravel()[basins.peak]] = np.inf
-    heights = _sorted_heights(basins, image.smooth)
-    members = [[i] for i in range(len(height))]
-    parent = list(range(len(height)))
-    saddle = np.zeros(len(height))
-    order = np.argsort(-basins.saddle, kind="stable")
-    for (a, b), level in zip(basins.pairs[order].tolist(), basins.saddle[order].tolist(), strict=True):
-        high, low = _root(parent, a), _root(parent, b)
-        if high == low:
-            continue
-        if (height[high], -high) < (height[low], -low):
-            high, low = low, high
-        pixels = sum(len(heights[i]) - int(np.searchsorted(heights[i], level, "right")) for i in members[low])
-        if height[low] - level < needed[low] or pixels < options.min_pixels:
-            parent[low] = high
-            members[high] += members[low]
-        elif saddle[low] == 0.0:
-            saddle[low] = level
-    return np.array([_root(parent, i) for i in range(len(parent))], dtype=np.int64), saddle
-
-
-def _sorted_heights(basins: Basins, light: Image) -> list[Image]:
-    """The pixels of each basin, lowest first."""
-    inside = basins.labels > 0
-    label, value = basins.labels[inside], light[inside]
-    order = np.lexsort((value, label))
-    ends = np.cumsum(np.bincount(label, minlength=len(basins.peak) + 1))[1:-1]
-    return np.split(value[order], ends)
-
-
-def _root(parent: list[int], i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
-
-
 def choose_sources(
     hills: Hills, image: DetectionImage, groups: Labels, options: DetectOptions
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Image]:
@@ -141,6 +66,7 @@ def choose_sources(
     """
     scene = Scene.of_image(image.smooth, options.threshold * image.noise, image.ivar > 0, groups)
     owner, host = np.arange(len(hills.row)), np.full(len(hills.row), -1)
+    contrast, light = np.full(len(hills.row), np.inf), hills.rise.copy()
     under = np.zeros_like(image.smooth)
     group = groups[hills.row, hills.column]
     left = np.bincount(group)
@@ -152,11 +78,32 @@ def choose_sources(
         under[box][mine] = scene.model[box][mine]
         below, host[i] = float(scene.model[at]), scene.of[at]
         own = float(image.smooth[at]) - below
+        contrast[i] = own / below if below > 0 else np.inf
         if host[i] >= 0 and own < max(float(scene.floor[at]), options.deblend_contrast * below):
             owner[i] = host[i] if group[host[i]] == group[i] else -1  # apart: what a bright source's wings explain
         elif left[group[i]]:
-            scene.add(int(i), at, 2 * max(box[0].stop - box[0].start, box[1].stop - box[1].start))
+            light[i] = scene.add(int(i), at, 2 * max(box[0].stop - box[0].start, box[1].stop - box[1].start))
+    faint = (contrast < _FAR_ABOVE) & (hills.rise < _FAINT * light[host]) & (group == group[host])
+    _give_to_clumpy_hosts(owner, host, faint)
     return owner, host, under
+
+
+def _give_to_clumpy_hosts(owner: NDArray[np.int64], host: NDArray[np.int64], faint: NDArray[np.bool_]) -> None:
+    """Make faint sources part of a host that has many bumps anyway; changes `owner` and `host` in place.
+
+    Parameters
+    ----------
+    faint : (P,) hills that are neither bright, compared with their host, nor far above its light.
+    """
+    itself = np.arange(len(owner))
+    bumps = np.bincount(owner[(owner >= 0) & (owner != itself)], minlength=len(owner))
+    for h in np.nonzero(bumps >= _CLUMPY)[0]:
+        loose = (owner == itself) & (host == h) & faint
+        if bumps[h] >= _CLUMPY_SHARE * np.count_nonzero(loose):
+            owner[loose] = h
+    # What had been part of such a source, or on top of it, is now part of the host, or on top of that.
+    owner[:] = np.where(owner >= 0, owner[owner], -1)
+    host[:] = np.where(host >= 0, owner[host], -1)
 
 
 def _partition(hills: Hills, owner: NDArray[np.int64], host: NDArray[np.int64], own: NDArray[np.bool_]) -> Labels:

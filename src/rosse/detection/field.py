@@ -13,6 +13,7 @@ from rosse.detection.background import Sky, grow_sources, measure_sky
 from rosse.detection.deblend import segment
 from rosse.detection.options import DetectOptions
 from rosse.detection.significance import DetectionImage, calibrated, detection_image
+from rosse.errors import InputError
 
 if TYPE_CHECKING:
     from rosse.io import Mosaic, Section
@@ -66,7 +67,7 @@ def find_sources(section: Section, mosaic: Mosaic, kernel: NDArray[np.float64], 
         sky = measure_sky(flux, mask, options)
         clean = np.where(section.bad, np.float32(0.0), flux - sky.level)
         ivar = _background_ivar(section, sky)
-        image = calibrated(detection_image(clean, ivar, kernel), ~mask.any(0))
+        image = calibrated(detection_image(clean, ivar, kernel), np.asarray(~mask.any(0)))
         mask = _around_sources(image, section.bad, options)
     labels = segment(image, options)
     return Field(
@@ -86,9 +87,16 @@ def _saturated(section: Section, mosaic: Mosaic) -> NDArray[np.bool_]:
 
 
 def _background_ivar(section: Section, sky: Sky) -> Pixels:
-    if section.ivar is not None:
-        return np.where(section.bad, np.float32(0.0), section.ivar).astype(np.float32, copy=False)
-    return np.where(section.bad, np.float32(0.0), 1.0 / np.square(sky.rms)).astype(np.float32, copy=False)
+    """Inverse variance of the sky; 0 for bad pixels."""
+    with np.errstate(over="ignore"):
+        given = 1.0 / np.square(sky.rms.astype(np.float64)) if section.ivar is None else section.ivar
+        ivar = np.where(section.bad, 0.0, given).astype(np.float32)
+    if not np.isfinite(ivar).all() or (ivar[~section.bad] < np.finfo(np.float32).tiny).any():
+        raise InputError(
+            f"the noise of {float(np.median(sky.rms)):.2g} flux units per pixel is beyond single precision once it is "
+            "squared; scale the image to numbers near one and change its zero point to match"
+        )
+    return ivar
 
 
 def _with_photons(flux: Pixels, ivar: Pixels, section: Section, mosaic: Mosaic) -> Pixels:

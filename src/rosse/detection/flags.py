@@ -55,13 +55,16 @@ def image_flags(
     count = len(shapes)
     flags = np.zeros(count, dtype=np.int32)
     border = np.zeros(labels.shape, dtype=bool)
-    for side, line in zip(sides, ((0, ...), (-1, ...), (..., 0), (..., -1)), strict=True):
-        if side:
-            border[line] = True
-    beside = ndimage.binary_dilation(_large(no_data), structure=np.ones((3, 3)))
+    first_row, last_row, first_column, last_column = sides
+    border[0] = first_row
+    border[-1] |= last_row
+    border[:, 0] |= first_column
+    border[:, -1] |= last_column
+    beside = ndimage.binary_dilation(_large(no_data), structure=np.ones((3, 3), dtype=bool))
     flags[labels_with(border | beside, labels, count)] |= Flag.EDGE
     column, row = np.rint(shapes.x).astype(int), np.rint(shapes.y).astype(int)
-    core = no_data[np.clip(row, 0, labels.shape[0] - 1), np.clip(column, 0, labels.shape[1] - 1)]
+    lost = ndimage.uniform_filter(no_data.astype(np.float32), size=3, mode="nearest") > 0.5
+    core = lost[np.clip(row, 0, labels.shape[0] - 1), np.clip(column, 0, labels.shape[1] - 1)]
     flags[labels_with(saturated, labels, count) | core] |= Flag.SATURATED
     flags[np.unique(touching_labels(labels)) - 1] |= Flag.BLENDED
     return flags
@@ -69,4 +72,4 @@ def image_flags(
 
 def _large(no_data: Bools) -> Bools:
     """Areas without data, single bad pixels and columns left out: those do not end the image."""
-    return np.asarray(ndimage.binary_opening(no_data, structure=np.ones((5, 5)), border_value=1) & no_data)
+    return np.asarray(ndimage.binary_opening(no_data, structure=np.ones((5, 5), dtype=bool), border_value=1) & no_data)

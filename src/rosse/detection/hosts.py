@@ -14,6 +14,8 @@ Labels = NDArray[np.int32]
 Box = tuple[slice, slice]
 
 _REACH = 1.6  # extent of a model over that of the source's isophote
+_SAMPLE = 10_000  # pixels of a model that its profile is taken from,
+_DENSE = 20.0  # and all within this radius
 _CONTRAST = 3.0  # of arms, rings and bars over the median; two companions that face each other have more
 _ALL_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
@@ -46,13 +48,14 @@ class Scene:
         empty, nobody = np.zeros_like(light), np.full(light.shape, -1, dtype=np.int32)
         return cls(light=light, floor=floor, data=data, groups=groups, model=empty, brightest=empty.copy(), of=nobody)
 
-    def add(self, source: int, peak: tuple[int, int], radius: int) -> None:
-        """Model the source with this peak and put it into the scene."""
+    def add(self, source: int, peak: tuple[int, int], radius: int) -> float:
+        """Model the source with this peak, put it into the scene, and return its total light."""
         box, light = smooth_light(self, peak, radius)
         self.model[box] += light
         higher = light > self.brightest[box]
         self.of[box][higher] = source
         self.brightest[box][higher] = light[higher]
+        return float(light.sum(dtype=np.float64))
 
 
 def smooth_light(scene: Scene, peak: tuple[int, int], radius: int) -> tuple[Box, Image]:
@@ -134,7 +137,7 @@ def _ellipse_radius(light: Floats | Image, centre: tuple[int, int]) -> Floats:
     mean, split = 0.5 * (x2 + y2), np.hypot(0.5 * (x2 - y2), xy)
     ratio = max(0.2, float(np.sqrt(max(mean - split, 1e-12) / (mean + split))))
     along, across = dx * np.cos(theta) + dy * np.sin(theta), dy * np.cos(theta) - dx * np.sin(theta)
-    return np.hypot(along, across / ratio)
+    return np.asarray(np.hypot(along, across / ratio))
 
 
 def _median_profile(light: Image, radius: Floats, usable: NDArray[np.bool_]) -> Floats:
@@ -142,10 +145,15 @@ def _median_profile(light: Image, radius: Floats, usable: NDArray[np.bool_]) -> 
     edges = [0.0, 1.0]
     while edges[-1] < radius.max():
         edges.append(edges[-1] + max(1.0, 0.1 * edges[-1]))
-    ring = np.where(usable, np.digitize(radius, np.array(edges)), 0)
+    # Wide rings hold far more pixels than a median needs.
+    step = max(1, int(np.sqrt(radius.size / _SAMPLE)))
+    sparse = np.zeros(radius.shape, dtype=bool)
+    sparse[::step, ::step] = True
+    ring = np.where(usable & (sparse | (radius < _DENSE)), np.digitize(radius, np.array(edges)), 0)
     number = np.unique(ring[ring > 0])
     if not len(number):
         return np.zeros_like(radius)
-    medians = ndimage.median(light, labels=ring, index=number)
+    inside = ring > 0
+    medians = ndimage.median(light[inside], labels=ring[inside], index=number)
     middle = 0.5 * (np.array(edges)[number - 1] + np.append(edges, edges[-1])[number])
-    return np.interp(radius, middle, medians)
+    return np.asarray(np.interp(radius, middle, medians))

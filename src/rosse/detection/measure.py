@@ -69,7 +69,7 @@ def _flags(field: Field, section: Section, mosaic: Mosaic, shapes: Shapes, light
     height, width = field.labels.shape
     flags = image_flags(
         field.labels,
-        no_data=~(field.ivar > 0).any(0),
+        no_data=np.asarray(~(field.ivar > 0).any(0)),
         saturated=field.saturated,
         sides=(
             section.y0 == 0,
@@ -81,6 +81,5 @@ def _flags(field: Field, section: Section, mosaic: Mosaic, shapes: Shapes, light
     )
     flags[near_bright(shapes, light)] |= Flag.NEAR_BRIGHT
     flags[light.masked > 0] |= Flag.MASKED
-    inner = (shapes.xmin == 0, shapes.xmax == width - 1, shapes.ymin == 0, shapes.ymax == height - 1)
-    flags[np.any(inner, axis=0) & ((flags & Flag.EDGE) == 0)] |= Flag.TRUNCATED  # cut by the margin of a region
+    flags[light.outside > 0] |= Flag.TRUNCATED
     return flags

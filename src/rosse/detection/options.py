@@ -21,7 +21,7 @@ class Flag(IntFlag):
 
 MEANING = {
     Flag.EDGE: "its isophote touches the border of the image, or pixels without data beside it",
-    Flag.SATURATED: "a pixel of it is saturated, or its core is masked",
+    Flag.SATURATED: "a pixel of it is saturated, or most of its core is masked",
     Flag.BLENDED: "its isophote touches that of another source",
     Flag.NEAR_BRIGHT: "it lies inside the light of a source that is more than ten times brighter",
     Flag.MASKED: "pixels within its Kron aperture carry no weight in at least one band",
@@ -117,6 +117,5 @@ class Region:
 
     def contains(self, x: float, y: float) -> bool:
         """Whether a position in the mosaic lies in the region; pixel borders at half integers are shared by no two."""
-        return self.columns.start - 0.5 <= x < self.columns.stop - 0.5 and (
-            self.rows.start - 0.5 <= y < self.rows.stop - 0.5
-        )
+        across = self.columns.start - 0.5 <= x < self.columns.stop - 0.5
+        return bool(across and self.rows.start - 0.5 <= y < self.rows.stop - 0.5)

@@ -31,6 +31,7 @@ class Photometry:
     snr : (N,) Kron flux over its error in the detection image.
     masked : (N,) fraction of the Kron aperture without weight, in the band where most is missing.
     crowded : (N,) fraction of the Kron aperture that belongs to other sources.
+    outside : (N,) fraction of the Kron aperture beyond the pixels that were read.
     """
 
     kron: Floats
@@ -43,6 +44,7 @@ class Photometry:
     snr: Floats
     masked: Floats
     crowded: Floats
+    outside: Floats
 
     def __getitem__(self, rows: NDArray[Any]) -> Photometry:
         return Photometry(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
@@ -69,7 +71,7 @@ def measure_light(
     """
     bands = len(planes[0]) - 1
     n = len(shapes)
-    single = ("kron", "auto_detection", "half", "snr", "masked", "crowded")
+    single = ("kron", "auto_detection", "half", "snr", "masked", "crowded", "outside")
     values: dict[str, Floats] = {name: np.full(n, np.nan) for name in single}
     values |= {name: np.full((n, bands), np.nan) for name in ("auto", "auto_sigma", "iso", "iso_sigma")}
     for row in range(n):
@@ -97,7 +99,7 @@ def _one_source(
     ellipse = tuple(np.array([v]) for v in (a, b, theta))
     kron = _kron(fluxes[0], at, ellipse, options)
     sums = [_sum(f, v, at, ellipse, kron) for f, v in zip(fluxes, variances, strict=True)]
-    bad, crowd = _missing(ivar[1:], inside, at, ellipse, kron)
+    missing = _missing(ivar[1:], inside, at, ellipse, kron)
     used = own & (ivar[1:] > 0)
     total = sums[0][0]
     return {
@@ -109,8 +111,7 @@ def _one_source(
         "iso_sigma": np.sqrt(np.where(used, 1.0 / np.where(used, ivar[1:], 1.0), 0.0).sum((1, 2), dtype=np.float64)),
         "half": _half_light(fluxes[0], at, kron * a, total),
         "snr": total / sums[0][1] if sums[0][1] > 0 else np.nan,
-        "masked": bad,
-        "crowded": crowd,
+        **missing,
     }
 
 
@@ -177,9 +178,14 @@ def _half_light(light: NDArray[np.float32], at: Any, reach: float, total: float)
 
 
 def _missing(ivar: NDArray[np.float32], inside: NDArray[np.bool_], at: Any, ellipse: Any, kron: float) -> Any:
-    """Fractions of the Kron aperture without weight, and of other sources."""
+    """Fractions of the Kron aperture without weight, of other sources, and beyond the image."""
     aperture = np.zeros(inside.shape, dtype=bool)
     sep.mask_ellipse(aperture, *(float(v[0]) for v in (*at, *ellipse)), r=kron)
-    area = max(1, int(aperture.sum()))
+    here = int(aperture.sum())
+    area = max(1.0, here)
     bad = max(int((aperture & ~(w > 0)).sum()) for w in ivar)
-    return bad / area, int((aperture & ~inside).sum()) / area
+    whole = float(np.pi * kron**2 * ellipse[0][0] * ellipse[1][0])
+    # The sum of pixels differs from the ellipse's area by less than its circumference.
+    border = aperture[0].any() or aperture[-1].any() or aperture[:, 0].any() or aperture[:, -1].any()
+    outside = max(0.0, 1.0 - here / max(whole, 1.0)) if border else 0.0
+    return {"masked": bad / area, "crowded": int((aperture & ~inside).sum()) / area, "outside": outside}

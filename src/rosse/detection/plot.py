@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def plot_detection(detection: Detection, width: float = 9.0) -> Figure:
     _draw_sources(axes, detection)
     _scale_bar(axes, float(detection.mosaic.scale), columns)
     axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="x (pixels)", ylabel="y (pixels)", title=_title(detection))
-    axes.title.set_size(10)
+    axes.title.set_fontsize(10)
     return figure
 
 
@@ -55,7 +55,7 @@ def stretched(flux: NDArray[np.float32], rms: NDArray[np.float32]) -> NDArray[np
     top = max(float(np.percentile(mean, 99.8)), 10.0)
     scaled = np.arcsinh(mean) / np.arcsinh(top)
     colour = np.divide(chosen, mean, out=np.ones_like(chosen), where=mean > 1e-3)
-    return np.clip(np.moveaxis(scaled * np.clip(colour, 0.0, 3.0), 0, -1) + 0.06, 0.0, 1.0)
+    return np.asarray(np.clip(np.moveaxis(scaled * np.clip(colour, 0.0, 3.0), 0, -1) + 0.06, 0.0, 1.0))
 
 
 def _draw_sources(axes: Any, detection: Detection) -> None:
@@ -69,7 +69,7 @@ def _draw_sources(axes: Any, detection: Detection) -> None:
     spoilt = (np.asarray(t["flags"]) & int(_SPOILT)) > 0
     x, y = np.asarray(t["x_image"]), np.asarray(t["y_image"])
     handles = []
-    groups = (
+    groups: tuple[tuple[str, NDArray[np.bool_], str, Literal["-", "--", ":"]], ...] = (
         ("galaxy", (kind == "galaxy") & ~spoilt, _CLEAN, "-"),
         ("galaxy with a flag", (kind == "galaxy") & spoilt, _FLAGGED, "--"),
         ("artefact", kind == "artefact", _OTHER, ":"),

@@ -135,7 +135,7 @@ def _residual_share(stars: Stars, basis: Floats, sampling: float, core: NDArray[
     good = core & (stars.ivar > 0)
     noise = np.where(good, 1.0 / np.where(good, stars.ivar, 1.0), 0.0).sum((1, 2))
     left = np.maximum((np.square(stars.data - model) * good).sum((1, 2)) - noise, 0.0)
-    return np.sqrt(left / np.maximum((np.square(model) * good).sum((1, 2)), 1e-300))
+    return np.asarray(np.sqrt(left / np.maximum((np.square(model) * good).sum((1, 2)), 1e-300)))
 
 
 def _outlying(share: Floats) -> float:

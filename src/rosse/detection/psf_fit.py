@@ -85,7 +85,7 @@ def sample_variance(stars: Stars, samples: int, sampling: float) -> Floats:
     x, y = _rows(stars, samples, sampling)
     weight = stars.ivar * np.square(stars.flux)[:, None, None]
     information = np.einsum("nij,nik,njl->kl", weight, np.square(y), np.square(x), optimize=True)
-    return 1.0 / np.maximum(information, 1e-12 * information.max())
+    return np.asarray(1.0 / np.maximum(information, 1e-12 * information.max()))
 
 
 def lanczos_rows(offset: Floats, pixels: int, samples: int, sampling: float) -> Floats:
@@ -113,7 +113,7 @@ def _forward(basis: Floats, x: Floats, y: Floats, terms: Floats) -> Floats:
 
 
 def _adjoint(image: Floats, x: Floats, y: Floats, terms: Floats) -> Floats:
-    return np.einsum("nk,nij->kij", terms, y.transpose(0, 2, 1) @ image @ x)
+    return np.asarray(np.einsum("nk,nij->kij", terms, y.transpose(0, 2, 1) @ image @ x))
 
 
 def _solve(stars: Stars, weight: Floats, start: Floats, sampling: float) -> Floats:
@@ -216,7 +216,7 @@ def _weight(stars: Stars, basis: Floats | None, sampling: float) -> Floats:
         image = stars.flux[:, None, None] * model_images(stars, basis, sampling)
         good &= np.square(stars.data - image) < _CLIP**2 * (variance + np.square(_MODEL_ERROR * image))
     peak = _PEAK_ERROR * stars.flux / (4.0 * np.pi * _width(stars) ** 2)
-    return good / (sky + np.square(peak))[:, None, None]
+    return np.asarray(good / (sky + np.square(peak))[:, None, None])
 
 
 def _width(stars: Stars) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,11 +63,11 @@ def detection_image(flux: Pixels, ivar: Pixels, kernel: NDArray[np.float64]) -> 
     of 0.6 of its width, which widens them by 17 % and keeps 88 % of the signal-to-noise ratio.
     """
     spectrum = _typical_noise(ivar)[:, None, None]  # "s_c" of the notes
-    signal = np.sum(spectrum * flux * ivar, axis=0, dtype=np.float64)
-    weight = np.sum(spectrum**2 * ivar, axis=0, dtype=np.float64)
+    signal = np.asarray(np.sum(spectrum * flux * ivar, axis=0), dtype=np.float64)
+    weight = np.asarray(np.sum(spectrum**2 * ivar, axis=0), dtype=np.float64)
     smooth, noise = _filtered(signal, weight, _narrow(kernel))
     wide, wide_noise = (smooth, noise) if kernel is DEFAULT_KERNEL else _filtered(signal, weight, kernel)
-    bridge = _bridges(weight > 0)
+    bridge = _bridges(np.asarray(weight > 0))
     return DetectionImage(
         flux=np.divide(signal, weight, out=np.zeros_like(signal), where=weight > 0).astype(np.float32),
         ivar=np.asarray(weight, dtype=np.float32),
@@ -90,12 +91,12 @@ def _filtered(
     return smooth.astype(np.float32), noise.astype(np.float32)
 
 
-def _bridges(data: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _bridges(data: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Row and column of the pixel that stands for each: itself, or the nearest one with data for narrow gaps.
 
     So the halves of a star whose core and bleed trail are masked are found as one source.
     """
-    rows, columns = np.indices(data.shape)
+    rows, columns = tuple(np.indices(data.shape))
     if data.all() or not data.any():
         return rows, columns
     distance, (y, x) = ndimage.distance_transform_edt(~data, return_indices=True)

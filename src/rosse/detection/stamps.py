@@ -13,6 +13,7 @@ from rosse.detection.options import DetectOptions
 if TYPE_CHECKING:
     from rosse.cutouts import Cutouts
     from rosse.detection.result import Detection
+    from rosse.io import FieldPsf
 
 # Sides come in these steps, so that a batch holds many galaxies: odd, about 15 % apart.
 _STEP = 1.15
@@ -69,7 +70,7 @@ def cut(detection: Detection, rows: NDArray[np.int64], size: int) -> Cutouts:
         flux[i, :, *here] = detection.flux[:, *there]
         ivar[i, :, *here] = np.where(own, detection.ivar[:, *there], 0.0)
     north, parity = detection.orientation(rows)
-    psf = None if detection.psf is None else torch.from_numpy(np.ascontiguousarray(detection.psf.at(x, y)))
+    psf = None if detection.psf is None else torch.from_numpy(np.ascontiguousarray(_psf_at(detection.psf, x, y)))
     return Cutouts(
         flux=torch.from_numpy(flux),
         ivar=torch.from_numpy(ivar),
@@ -85,6 +86,13 @@ def cut(detection: Detection, rows: NDArray[np.int64], size: int) -> Cutouts:
         north=torch.from_numpy(north),
         parity=torch.from_numpy(parity),
     )
+
+
+def _psf_at(psf: FieldPsf, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
+    """PSF of each source; a single one where it is the same everywhere, or where there is no source."""
+    if psf.degree == 0 or not len(x):
+        return psf.at(psf.x_zero, psf.y_zero)
+    return psf.at(x, y)
 
 
 def _overlap(
@@ -106,4 +114,4 @@ def _not_neighbours(labels: NDArray[np.int32], own: int, grow: int) -> NDArray[n
     other = (labels != 0) & ~mine
     if grow and other.any():
         other = ndimage.binary_dilation(other, iterations=grow) & ~mine
-    return ~other
+    return np.asarray(~other)

@@ -28,8 +28,8 @@ _MOST = 300  # stars; more do not make a PSF better
 def point_radius(half: Floats, expected: float = np.nan) -> float:
     """Half-light radius of stars among bright clean sources, pixels; NaN where none stand out.
 
-    Stars are the smallest things in an image and all of the same size: their radius is the first one at which the number
-    of sources per logarithmic bin rises above that of the next smaller bin by twice its Poisson noise.
+    Stars are the smallest things in an image and all of the same size: their radius is the first one at which the
+    number of sources per logarithmic bin rises above that of the next smaller bin by twice its Poisson noise.
 
     Parameters
     ----------

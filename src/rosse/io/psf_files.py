@@ -41,6 +41,7 @@ class FieldPsf:
     sampling : image pixels per sample of `basis`.
     has_pixel : whether the integration over a pixel is contained, as in PSFs made from survey pixels.
     bands : C names, empty where unknown.
+    assumed : whether nobody measured it: good for a first fit, not for telling stars from galaxies.
     """
 
     basis: NDArray[np.float64]
@@ -52,6 +53,7 @@ class FieldPsf:
     sampling: float = 1.0
     has_pixel: bool = True
     bands: tuple[str, ...] = ()
+    assumed: bool = False
 
     def __post_init__(self) -> None:
         basis = np.asarray(self.basis, dtype=np.float64)
