@@ -1,0 +1,60 @@
+"""Real images: SExtractor's own catalogue of a real field, and large galaxies that must stay whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rosse.detection import Detection, detect
+
+# Columns of image.cat, from its header; SExtractor counts pixels from 1.
+X, Y, FLUX, SIGMA = 1, 2, 15, 16
+
+
+@pytest.fixture(scope="module")
+def field(real_data: Path) -> Detection:
+    return detect(real_data / "eso-ntt-field" / "image.fits")
+
+
+@pytest.fixture(scope="module")
+def sextractor(real_data: Path) -> np.ndarray:
+    return np.loadtxt(real_data / "eso-ntt-field" / "image.cat")
+
+
+def distances(x: np.ndarray, y: np.ndarray, to_x: np.ndarray, to_y: np.ndarray) -> np.ndarray:
+    return np.hypot(x[:, None] - to_x[None, :], y[:, None] - to_y[None, :])
+
+
+def test_what_sextractor_lists_is_found_and_nothing_else(field: Detection, sextractor: np.ndarray) -> None:
+    ours = field.sources
+    x, y = (np.asarray(ours[name]) for name in ("x_image", "y_image"))
+    sure = sextractor[(sextractor[:, SIGMA] > 0) & (sextractor[:, FLUX] >= 5 * sextractor[:, SIGMA])]
+    found = distances(sure[:, X] - 1, sure[:, Y] - 1, x, y).min(1) < 2
+    assert found.mean() >= 0.97
+    bright = np.asarray(ours["snr"]) >= 5
+    listed = distances(x[bright], y[bright], sextractor[:, X] - 1, sextractor[:, Y] - 1).min(1) < 2
+    assert listed.mean() >= 0.97
+
+
+def test_bright_magnitudes_are_sextractors(field: Detection, sextractor: np.ndarray) -> None:
+    """At S/N of 100 and more; below, its catalogue has Kron radii of a fraction of a star's, cut off by no minimum."""
+    high = sextractor[(sextractor[:, SIGMA] > 0) & (sextractor[:, FLUX] >= 100 * sextractor[:, SIGMA])]
+    apart = distances(high[:, X] - 1, high[:, Y] - 1, *(np.asarray(field.sources[c]) for c in ("x_image", "y_image")))
+    ours = np.asarray(field.sources["flux_auto"])[apart.argmin(1)]
+    assert len(high) >= 4
+    np.testing.assert_allclose(-2.5 * np.log10(ours / high[:, FLUX]), 0.0, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "middle", "radius"), [("example_a", (254, 253.5), 25), ("example_b", (81.4, 80.1), 12)]
+)
+def test_a_large_galaxy_is_one_source(real_data: Path, name: str, middle: tuple[float, float], radius: float) -> None:
+    found = detect(real_data / "decals-grz-cubes" / f"{name}.fits", survey="decals").sources
+    away = np.hypot(found["x_image"] - middle[0], found["y_image"] - middle[1])
+    inside = found[np.asarray(away) < radius]
+    assert len(inside) == 1
+    others = np.asarray(found["flux_auto_r"])[np.asarray(away) >= radius]
+    # the companion of example_a, a nucleus of its own 30 pixels away, and a star on the other side stay what they are
+    assert float(inside["flux_auto_r"][0]) > 0.5 * others.max()
+    assert float(inside["r_half"][0]) > 1.0
+    assert int(inside["npix"][0]) > 1000
