@@ -152,7 +152,9 @@ def test_galaxy_that_makes_the_fit_raise_costs_no_neighbour(
     assert np.isnan(after["n"][failed]).all()
     assert np.isfinite(after["mag_auto"][failed]).all()  # what detection measured stays
     for name in ("n", "r_e", "mag"):
-        np.testing.assert_allclose(after[name][~failed], before[name][~failed], rtol=1e-6)
+        np.testing.assert_allclose(
+            after[name][~failed], before[name][~failed], rtol=1e-4
+        )  # other batches, other rounding
 
 
 def test_psf_is_built_from_the_stars_and_kept_for_a_run_that_goes_on(tmp_path: Path) -> None:

@@ -68,11 +68,12 @@ def _entries(options: FitOptions) -> list[CutoutFiles]:
 
     if not options.cutouts:
         raise OptionError("no cutout came; give images, a folder, or a CSV or Parquet manifest")
-    source: Any = options.cutouts[0] if len(options.cutouts) == 1 else options.cutouts
-    about = {name: getattr(options, name) for name in _READING}
-    if options.psf == "none":
-        about["psf"] = None
-    return list_cutouts(source, **about)
+    sources = [tiles.absolute_path(path) for path in options.cutouts]
+    about: dict[str, Any] = {name: getattr(options, name) for name in _READING}
+    for name in (*tiles.MAPS, "psf"):
+        if isinstance(about[name], str) and "{" not in about[name]:  # a template belongs to the images' folder
+            about[name] = None if about[name] == "none" else tiles.absolute_path(about[name])
+    return list_cutouts(sources[0] if len(sources) == 1 else sources, **about)
 
 
 def _say(report: Report) -> None:

@@ -65,9 +65,9 @@ def tiles_of(options: RunOptions) -> list[Tile]:
     psf = None if options.psf == "stars" else options.psf
     return [
         Tile(
-            image=image,
+            image=absolute(image),
             maps={name: value if isinstance(value, float) else _filled(value, image) for name, value in given.items()},
-            psf=None if psf in (None, "none") else _filled(psf, image),
+            psf=None if psf is None or psf == "none" else _filled(psf, image),
             has_psf=psf != "none",
         )
         for image in images
@@ -101,6 +101,16 @@ def record_of(options: Any, names: Iterable[str]) -> dict[str, Any]:
     return {name: _last_part(getattr(options, name)) for name in names}
 
 
+def absolute(value: Files) -> Files:
+    """Paths that mean the same to a worker with another working directory."""
+    return {b: absolute_path(path) for b, path in value.items()} if isinstance(value, Mapping) else absolute_path(value)
+
+
+def absolute_path(path: str) -> str:
+    """The same for one path."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
 def _last_part(value: Any) -> Any:
     if isinstance(value, str):
         return value.rstrip("/").rpartition("/")[2]
@@ -121,10 +131,10 @@ def _filled(value: Files, image: Files) -> Files:
                 for band, text in value.items()}  # fmt: skip
     path = next(iter(image.values())) if isinstance(image, Mapping) else image
     if not _is_template(value):
-        return value
+        return absolute(value)
     name = re.sub(r"(\.fits?|\.fts|\.npy|\.npz)?(\.fz|\.gz|\.bz2)?(\[.*\])?$", "", Path(path).name, flags=re.IGNORECASE)
     filled = value.replace("{image}", path).replace("{name}", name)
-    return filled if "{image}" in value else os.path.join(os.path.dirname(path), filled)
+    return absolute(filled if "{image}" in value else os.path.join(os.path.dirname(path), filled))
 
 
 def _named_apart(mosaics: Sequence[Mosaic], tiles: Sequence[Tile]) -> list[Mosaic]:

@@ -14,7 +14,7 @@ import rosse
 from rosse.errors import FileError
 from rosse.store.provenance import as_json
 
-HASHED = 64 * 2**20  # bytes; a larger file is told by size and time alone, as make does: reading it takes too long
+HASHED = 16 * 2**20  # bytes; a larger file is told by size and time alone, as make does: reading it takes too long
 LISTED = 100  # more inputs than these are summed up in one entry
 
 Record = dict[str, Any]

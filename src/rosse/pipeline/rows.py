@@ -143,9 +143,13 @@ def one_thread() -> Iterator[None]:
 
 
 def _draw(fit: Fit, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    """A figure of each galaxy; one that cannot be drawn or written is no reason to lose the fit."""
     for i, name in enumerate(fit.cutouts.id):
-        fit.plot(i).savefig(folder / f"{file_name(str(name))}.png", dpi=100)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            fit.plot(i).savefig(folder / f"{file_name(str(name))}.png", dpi=100)
+        except Exception as err:
+            log.warning("galaxy %s has no figure: %s", name, _why(err))
 
 
 def _why(err: Exception) -> str:
