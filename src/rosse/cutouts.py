@@ -144,6 +144,12 @@ class Cutouts:
     def __len__(self) -> int:
         return int(self.flux.shape[0])
 
+    def __repr__(self) -> str:
+        height, width = self.frame
+        many = "galaxy" if len(self) == 1 else "galaxies"
+        psf = "no PSF" if self.psf is None else f"PSF of {self.psf.shape[-1]} pixels"
+        return f"Cutouts of {len(self)} {many} in {', '.join(self.bands)}: {width} x {height} pixels, {psf}"
+
     def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any] | Tensor) -> Cutouts:
         """The chosen galaxies, always as a batch: ``cutouts[3]`` is a batch of one."""
         if isinstance(rows, Tensor):

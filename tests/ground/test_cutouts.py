@@ -367,3 +367,8 @@ def test_stacking_nothing() -> None:
 @pytest.mark.parametrize("size", [5, 6, 9])
 def test_pad_psf_keeps_the_centre(size: int) -> None:
     assert torch.equal(pad_psf(_delta(1, 1), size), _delta(1, 1, size))
+
+
+def test_a_batch_describes_itself_in_one_line() -> None:
+    cutouts = Cutouts.from_arrays(np.zeros((3, 10, 12)), sigma=1.0)
+    assert repr(cutouts) == "Cutouts of 3 galaxies in band: 12 x 10 pixels, no PSF"

@@ -53,6 +53,11 @@ class Detection:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def __repr__(self) -> str:
+        kinds, counts = np.unique(np.asarray(self.sources["kind"]), return_counts=True)
+        found = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+        return f"Detection of {len(self)} sources in {self.mosaic.name}" + (f": {found}" if found else "")
+
     def table(self) -> Table:
         """The source table (a copy)."""
         return self.sources.copy()

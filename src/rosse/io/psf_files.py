@@ -78,6 +78,11 @@ class FieldPsf:
             raise InputError(f"the PSF has shape {array.shape}; (h, w) or (bands, h, w) is wanted")
         return cls(basis=array.reshape((-1, 1, *array.shape[-2:])), has_pixel=has_pixel, bands=tuple(bands))
 
+    def __repr__(self) -> str:
+        count, _, height, width = self.basis.shape
+        where = "constant" if self.degree == 0 else f"polynomial of degree {self.degree} in x, y"
+        return f"FieldPsf of {width} x {height} samples in {', '.join(self.bands) or f'{count} bands'}, {where}"
+
     @cached_property
     def on_pixels(self) -> NDArray[np.float64]:
         """`basis` on image pixels, (C, K, h, w) with odd h and w, by Lanczos-3 interpolation as PSFEx does it."""
