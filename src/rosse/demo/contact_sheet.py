@@ -190,12 +190,19 @@ def _three(image: Array) -> Array:
 
 def _scale_bar(axis: Axes, pixels: int, scale: float) -> None:
     """A bar of a round number of arcsec (or pixels), a fifth to two fifths of the panel."""
+    from matplotlib.patheffects import withStroke
+
     unit, step = ("″", scale) if np.isfinite(scale) else (" px", 1.0)
     choices = [v for v in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if v / step <= 0.42 * pixels]
     length = choices[-1] if choices else 0.1
     left, low = 0.07 * pixels - 0.5, 0.08 * pixels - 0.5
-    axis.plot([left, left + length / step], [low, low], color="white", linewidth=1.6, solid_capstyle="butt")
-    axis.text(left, low + 0.035 * pixels, f"{length:g}{unit}", color="white", fontsize=7, va="bottom", ha="left")
+    edge = [withStroke(linewidth=1.8, foreground="black")]  # a bright neighbour may lie behind
+    axis.plot(
+        [left, left + length / step], [low, low], color="white", linewidth=1.6, solid_capstyle="butt", path_effects=edge
+    )
+    axis.text(
+        left, low + 0.035 * pixels, f"{length:g}{unit}", color="white", fontsize=7, va="bottom", path_effects=edge
+    )
     axis.set_xlim(-0.5, pixels - 0.5)
     axis.set_ylim(-0.5, pixels - 0.5)
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "viridis_r"
-PLATE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}  # behind words that points may reach
 PULLS = np.arange(-5, 5.01, 0.5)
 
 
@@ -72,7 +71,7 @@ def _values(axis: Axes, recovery: Recovery, norm: Any) -> None:
         _plain_ticks(axis.yaxis, ends)
     summary = recovery.summary()
     text = f"median {_signed(summary['offset'], quantity)}\nscatter {_signed(summary['scatter'], quantity).lstrip('+')}"
-    axis.text(0.05, 0.95, text, transform=axis.transAxes, va="top", linespacing=1.4, bbox=PLATE, zorder=5)
+    axis.text(0.95, 0.05, text, transform=axis.transAxes, va="bottom", ha="right", linespacing=1.4)
 
 
 def _signed(value: float, quantity: Quantity) -> str:

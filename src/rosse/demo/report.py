@@ -74,7 +74,7 @@ def _program(name: str) -> str:
 
 def _print_counts(counts: dict[str, Any], console: Console) -> None:
     kinds = ", ".join(f"{n} {_plural(kind, n)}" for kind, n in counts["kinds"].items())
-    rate = f"   {counts['rate']:.0f} galaxies/s" if counts["rate"] else ""
+    rate = f"   {counts['rate']:.{0 if counts['rate'] >= 10 else 1}f} galaxies/s" if counts["rate"] else ""
     status = ", ".join(f"{n} {name}" for name, n in counts["status"].items())
     console.print(f"  found      {counts['sources']} sources: {kinds}")
     console.print(f"  fitted     {counts['fitted']} galaxies in {counts['seconds']:.0f} s{rate}")
@@ -117,7 +117,7 @@ def _difference(value: float | None, unit: str) -> str:
 def _print_files(summary: dict[str, Any], folder: Path, console: Console) -> None:
     console.print(f"\n[bold]Written[/bold] to {folder}/")
     written = [
-        ("", "catalogue (HATS, Parquet) of the simulated field"),
+        ("dataset/, run.json", "catalogue (HATS, Parquet) of the simulated field"),
         (places.SHEET, "galaxy, model and residual of 12 galaxies"),
         (places.RECOVERED, "recovered against true"),
         (f"{places.HUBBLE}/", "catalogue and contact sheet of the Hubble Deep Field"),
