@@ -239,7 +239,7 @@ def _limits(batch: Cutouts, layout: Layout, start: Tensor) -> Limits:
         for column, parameter in zip(range(place.start, place.stop), component.parameters, strict=True):
             low, high = component.bounds.get(parameter.name, (parameter.lower, parameter.upper))
             if parameter.name == "r_e" and parameter.name not in component.bounds:
-                high = 4.0 * max(height, width)
+                high = 2.0 * max(height, width)
             lower[:, column] = math.log(low) if parameter.log else low
             upper[:, column] = math.log(high) if parameter.log else high
             free[column] = parameter.name not in component.fixed

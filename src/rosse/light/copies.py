@@ -18,6 +18,7 @@ from rosse.light.components import Component
 from rosse.light.psf import FourierGrid
 
 NODES = 7
+DIFFERENCE = 1e-5  # step of one-sided differences in double precision, where a slope is small and smooth
 RINGS = 2  # copies up to this many grid lengths away are summed one by one; the rest is spread evenly
 
 
@@ -37,10 +38,11 @@ def subtract_copies(
     node_x, weight_x = _interpolation(width, images.device)
     dy, dx = _offsets(centre, node_y, node_x, grid.size)  # (B, copies, nodes, nodes)
     value, by = component.wings(values.to(torch.float64), dx, dy)
-    rest = _evenly_spread(component, values, grid)
+    rest, rest_by = _evenly_spread(component, values.to(torch.float64), grid, derivatives=derivatives)
     sums = [value.sum(1) + rest[:, None, None]]
     if derivatives:
-        sums += [-by[0].sum(1), -by[1].sum(1), *(part.sum(1) for part in by[2:])]
+        sums += [-by[0].sum(1), -by[1].sum(1)]
+        sums += [part.sum(1) + r[:, None, None] for part, r in zip(by[2:], rest_by, strict=True)]
     nodes = torch.stack(sums, 1).to(images.dtype)  # (B, R, nodes, nodes)
     copies = weight_y @ nodes @ weight_x.T  # (B, R, H, W)
     return images - copies[:, None]
@@ -57,10 +59,22 @@ def _offsets(centre: Tensor, node_y: Tensor, node_x: Tensor, size: tuple[int, in
     return dy.expand(*dy.shape[:-1], len(node_x)), dx.expand(*dx.shape[:-2], len(node_y), -1)
 
 
-def _evenly_spread(component: Component, values: Tensor, grid: FourierGrid) -> Tensor:
-    """Surface brightness (B,) of all copies beyond `RINGS`: together what one galaxy has outside that box."""
+def _evenly_spread(
+    component: Component, values: Tensor, grid: FourierGrid, *, derivatives: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """Surface brightness (B,) of all copies beyond `RINGS` together, and its derivative by each shape parameter.
+
+    Their light within one cell of the grid is what one galaxy has outside the box of all nearer cells.
+    """
     half = (RINGS + 0.5) * grid.size[0], (RINGS + 0.5) * grid.size[1]
-    return component.flux_outside(values.to(torch.float64), half) / (grid.size[0] * grid.size[1])
+    area = grid.size[0] * grid.size[1]
+    outside = component.flux_outside(values, half)
+    slopes = []
+    for i in range(values.shape[1] if derivatives else 0):
+        step = torch.zeros_like(values)
+        step[:, i] = DIFFERENCE
+        slopes.append((component.flux_outside(values + step, half) - outside) / (DIFFERENCE * area))
+    return outside / area, slopes
 
 
 @lru_cache(maxsize=64)

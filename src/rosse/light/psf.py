@@ -105,8 +105,8 @@ def gaussian_psf(fwhm: float, size: int) -> Tensor:
 
 
 def _padded(length: int, stamp: int) -> int:
-    """Grid length: the frame, a border at least half a PSF wide, and the whole PSF."""
-    return int(next_fast_len(max(length + max(32, stamp // 2 + 1), stamp), real=True))
+    """Grid length: the frame, a border of a quarter of it and at least half a PSF, and the whole PSF."""
+    return int(next_fast_len(max(length + max(length // 4, stamp // 2 + 1, 8), stamp), real=True))
 
 
 def _sinc(k: Tensor) -> Tensor:
