@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -54,16 +54,32 @@ def steps(page: Path) -> Iterator[tuple[str, str]]:
             yield from (("sh", line) for line in lines if line.startswith("rosse "))
 
 
+# Commands run in the same interpreter: starting one for each would take longer than most of them.
+RUNNER = """
+import json, shlex
+from pathlib import Path
+
+if __name__ == "__main__":  # workers of `rosse run` load this file as well
+    from rosse.cli import main
+
+    names = {}
+    for kind, text in json.loads(Path("steps.json").read_text()):
+        if kind == "python":
+            exec(compile(text, "page", "exec"), names)
+            continue
+        try:
+            main(shlex.split(text, comments=True)[1:])
+        except SystemExit as end:
+            assert not end.code, text
+"""
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if list(steps(page))], ids=lambda page: page.name)
 def test_what_a_page_shows_runs(page: Path, folder: Path) -> None:
-    """All Python of a page in one interpreter, each of its commands before what comes after it."""
-    script = folder / "page.py"
-    code = ["import subprocess, sys", "if __name__ != '__main__': sys.exit()"]
-    for kind, text in steps(page):
-        command = [sys.executable, "-m", "rosse", *shlex.split(text, comments=True)[1:]] if kind == "sh" else []
-        code.append(f"subprocess.run({command!r}, check=True)" if command else text)
-    script.write_text("\n".join(code), encoding="utf-8")
-    done = run([sys.executable, "-W", "error", str(script)], folder)
+    """All Python and all commands of a page, one after the other."""
+    (folder / "steps.json").write_text(json.dumps(list(steps(page))), encoding="utf-8")
+    (folder / "page.py").write_text(RUNNER, encoding="utf-8")
+    done = run([sys.executable, "-W", "error", "page.py"], folder)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
