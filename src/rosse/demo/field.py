@@ -84,7 +84,7 @@ class SimulatedField:
 def simulate_field(
     *,
     size: int = 1400,
-    galaxies: int = 320,
+    galaxies: int = 340,
     stars: int = 60,
     seed: int = 1845,
     centre: tuple[float, float] = (150.1, 2.2),

@@ -20,7 +20,7 @@ PICTURE = "hubble-deep-field.jpg"
 BANDS = ("B", "G", "R")  # the picture's colours in the order of wavelength
 
 STAR = (753.5, 293.2)  # pixel of the one bright star; without a PSF stars and galaxies cannot be told apart
-MINIMUM_SNR = 400.0  # in units of the picture's noise, that of a JPEG
+MINIMUM_SNR = 450.0  # in units of the picture's noise, that of a JPEG
 
 # What every reader of these numbers must know.
 CAVEAT = (
@@ -63,7 +63,7 @@ def hubble_options() -> FieldOptions:
     from rosse.pipeline.jobs import FieldOptions
 
     detection = DetectOptions(
-        threshold=8.0, min_pixels=16, deblend_contrast=0.02, cutout_factor=1.2, cutout_maximum=129, psf_from_stars=False
+        threshold=8.0, min_pixels=16, deblend_contrast=0.02, cutout_factor=1.0, cutout_maximum=111, psf_from_stars=False
     )
     return FieldOptions(size=512, margin=96, min_snr=MINIMUM_SNR, detection=detection)
 

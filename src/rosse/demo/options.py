@@ -16,9 +16,9 @@ class DemoOptions:
     hubble : whether the Hubble Deep Field is measured as well.
     """
 
-    size: int = 1600
-    galaxies: int = 440
-    stars: int = 70
-    seed: int = 2004  # a sky with bright galaxies of every kind
+    size: int = 1400
+    galaxies: int = 340
+    stars: int = 60
+    seed: int = 1849  # a sky with bright galaxies of every kind
     minimum_snr: float = 20.0
     hubble: bool = True

@@ -79,6 +79,7 @@ def fit_shown(
     from rosse.cutouts import stack_cutouts
     from rosse.detection import detect
     from rosse.fitting import fit
+    from rosse.pipeline.rows import one_thread
 
     found = detect(mosaic, psf=psf, options=options)
     pieces: dict[int, Cutouts] = {}
@@ -87,7 +88,8 @@ def fit_shown(
         pieces |= {int(row): cutouts[k] for k, row in enumerate(rows) if int(row) in wanted}
     there = [(pieces[row], one) for row, one in zip(wanted, shown, strict=True) if row in pieces]
     named = [replace(piece, id=np.array([one.id])) for piece, one in there]
-    return fit(stack_cutouts(named)), [one.note for _, one in there]
+    with one_thread():  # a dozen galaxies are too few for threads to gain anything
+        return fit(stack_cutouts(named)), [one.note for _, one in there]
 
 
 def _shown(source: Any, note: str) -> Shown:
