@@ -626,3 +626,46 @@ def test_pictures_found_by_their_ids(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert cutouts.id.tolist() == ["588848901532418163"]
     assert [one.id for one in broken] == ["588848901532418164"]
     assert "pictures are found by objid" in caplog.text
+
+
+# --- what is left out on purpose, given by band, or not there at all -----------------------------------------------
+
+
+def test_no_psf_and_no_mask_whatever_lies_beside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    galaxies = folder(tmp_path / "g")
+    assert read_cutouts(galaxies, psf=False).psf is None
+    images = sorted(galaxies.glob("*_image.fits"))
+    assert read_cutouts(images, psf=False).psf is None
+    assert (read_cutouts(galaxies, mask=False).ivar > 0).all()
+    assert not caplog.records
+    for file in galaxies.glob("*_psf.fits"):
+        file.unlink()
+    assert read_cutouts(galaxies).psf is None
+    assert [record.message for record in caplog.records] == [
+        "a: no PSF came; the model is not blurred, so that sizes are those of the blurred galaxy"
+    ]
+
+
+def test_an_image_for_each_band(tmp_path: Path) -> None:
+    galaxies = folder(tmp_path / "g")
+    image = {"g": galaxies / "a_image.fits", "r": galaxies / "b_image.fits"}
+    sigma = {"r": galaxies / "b_sigma.fits", "g": galaxies / "a_sigma.fits"}
+    cutouts = read_cutouts(image, sigma=sigma, psf=dict.fromkeys("gr", galaxies / "a_psf.fits"))
+    assert cutouts.bands == ("g", "r")
+    assert cutouts.id.tolist() == ["a"]
+    np.testing.assert_allclose(cutouts.ivar[0, :, 5, 5].numpy(), [1.0, 0.25])
+    with pytest.raises(OptionError, match="sigma lacks a file for band r; it has g"):
+        read_cutouts(image, sigma={"g": galaxies / "a_sigma.fits"})
+    with pytest.raises(OptionError, match="nobody says which bands the images have"):
+        read_cutouts(galaxies / "a_image.fits", sigma=sigma)
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="there is no such file or folder"):
+        read_cutouts(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("value", [0.0, -2.0])
+def test_impossible_gains(tmp_path: Path, value: float) -> None:
+    with pytest.raises(FileError, match=r"gain is -?[02]; a positive number is wanted"):
+        read_cutouts(folder(tmp_path / "g"), gain=value)

@@ -270,3 +270,11 @@ def test_impossible_requests(tmp_path: Path) -> None:
     (tmp_path / "cut.psf").write_bytes((tmp_path / "a.psf").read_bytes()[:9000])
     with pytest.raises(FileError, match=r"cut\.psf.*truncated"):
         read_psf(tmp_path / "cut.psf")
+
+
+def test_a_file_remembers_that_its_psf_was_assumed(tmp_path: Path) -> None:
+    for assumed in (True, False):
+        field = FieldPsf(basis=np.ones((2, 1, 5, 5)) / 25, bands=("g", "r"), assumed=assumed)
+        field.to_fits(tmp_path / "psf.fits")
+        assert read_psf(tmp_path / "psf.fits").assumed is assumed
+        assert read_psf(tmp_path / "psf.fits", ["r"]).assumed is assumed

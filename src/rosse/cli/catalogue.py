@@ -64,11 +64,12 @@ def export(
     directory: Directory,
     file: Annotated[Path, typer.Argument(help="What to write: .fits, .vot, .csv or .parquet.", show_default=False)],
     where: Where = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write rows as one file."""
     from rosse.store import open_catalogue
 
     catalogue = open_catalogue(directory)
     chosen: Any = catalogue.where(where) if where else catalogue
-    chosen.export(file)
+    chosen.export(file, overwrite=overwrite)
     screen.out().print(f"{len(chosen)} rows in {file}", markup=False)

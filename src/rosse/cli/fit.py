@@ -66,13 +66,19 @@ def _fit(options: FitOptions, directory: Path) -> Report:
 def _entries(options: FitOptions) -> list[CutoutFiles]:
     from rosse.io import list_cutouts
 
+    about: dict[str, Any] = {name: getattr(options, name) for name in _READING}
+    for name in (*tiles.MAPS, "psf"):
+        if about[name] == "none" and name in ("psf", "mask"):
+            about[name] = False  # also where one lies beside the image
+        elif isinstance(about[name], dict) or (isinstance(about[name], str) and "{" not in about[name]):
+            about[name] = tiles.absolute(about[name])  # a template belongs to the images' folder
+    if isinstance(options.bands, dict):
+        if options.cutouts:
+            raise OptionError("give cutouts, or a file for each band with --bands g=a.fits,r=b.fits, not both")
+        return list_cutouts(tiles.absolute(options.bands), **about | {"bands": None})
     if not options.cutouts:
         raise OptionError("no cutout came; give images, a folder, or a CSV or Parquet manifest")
     sources = [tiles.absolute_path(path) for path in options.cutouts]
-    about: dict[str, Any] = {name: getattr(options, name) for name in _READING}
-    for name in (*tiles.MAPS, "psf"):
-        if isinstance(about[name], str) and "{" not in about[name]:  # a template belongs to the images' folder
-            about[name] = None if about[name] == "none" else tiles.absolute_path(about[name])
     return list_cutouts(sources[0] if len(sources) == 1 else sources, **about)
 
 

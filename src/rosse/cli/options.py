@@ -68,7 +68,9 @@ class Calibration:
     weight: Files | float | None = option(
         "Relative weight (SExtractor's MAP_WEIGHT), scaled to the sky.", panel=NOISE, parse=config.noise
     )
-    mask: Files | None = option("Mask; non-zero is bad, unless --mask-kind says else.", panel=NOISE, parse=config.files)
+    mask: Files | None = option(
+        "Mask; non-zero is bad, unless --mask-kind says else; none: without one.", panel=NOISE, parse=config.files
+    )
     mask_kind: str | None = option("bool, bits or (for cutouts) segmentation.", panel=NOISE)
     mask_bits: int | None = option("Bad bits of a bit mask, e.g. 0b101.", panel=NOISE, parse=config.whole_number)
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 TOLERANCE = 0.05  # pixel scales that differ by more are a mistake somewhere, not a distortion
 
+UNNAMED = "band"  # what a single band is called that nobody has named
+
 MOST_BANDS = 24  # more planes than that are hardly bands that nobody has named
 
 PerBand = float | Sequence[float] | Mapping[str, float] | None
@@ -81,7 +83,7 @@ def _bands(source: Source, survey: Survey | None, wanted: Sequence[str] | None) 
     if count == 1:
         of_survey: tuple[str, ...] = survey.bands if survey else ()
         told = header_band(source.headers[0], of_survey) if source.headers else ""
-        return source, (told or (of_survey[0] if len(of_survey) == 1 else "band"),)
+        return source, (told or (of_survey[0] if len(of_survey) == 1 else UNNAMED),)
     if survey is not None and len(survey.bands) == count:
         say(log, logging.WARNING, "bands", "%s does not name its %d bands; they are taken as %s's %s", source.label,
             count, survey.name, ", ".join(survey.bands))  # fmt: skip
@@ -103,12 +105,20 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _per_band(what: str, value: PerBand, names: tuple[str, ...]) -> NDArray[np.float64]:
+    numbers = _numbers(what, value, names)
+    if what != "zeropoint" and (numbers <= 0).any():
+        raise OptionError(f"{what} is {numbers[numbers <= 0][0]:g}; a positive number is wanted")
+    return numbers
+
+
+def _numbers(what: str, value: PerBand, names: tuple[str, ...]) -> NDArray[np.float64]:
     if value is None:
         return np.full(len(names), np.nan)
     if isinstance(value, Mapping):
         unknown = [band for band in value if band not in names]
         if unknown:
-            raise OptionError(f"{what} is given for band {', '.join(unknown)}, the image has {', '.join(names)}")
+            has = "a band without a name; name it with bands" if names == (UNNAMED,) else ", ".join(names)
+            raise OptionError(f"{what} is given for band {', '.join(unknown)}, the image has {has}")
         return np.array([float(value.get(band, np.nan)) for band in names])
     array = np.asarray(value, dtype=np.float64)
     if array.shape not in ((), (1,), (len(names),)):

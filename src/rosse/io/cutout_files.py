@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class Reading:
     noise_kind : one of sigma, variance, ivar, weight; empty if the noise is to be estimated.
     noise : one number for all pixels, where that was given instead of files.
     psf : one PSF for all, where an array or a `FieldPsf` was given instead of files.
+    psf_wanted : whether the lack of a PSF is worth a remark.
     psf_has_pixel : whether PSF stamps contain the integration over the pixel.
     mask_kind, mask_bits : what mask files hold.
     common_zeropoint : zero point to which all cutouts are brought, where those of a manifest differ.
@@ -52,6 +53,7 @@ class Reading:
     noise_kind: str = ""
     noise: float | None = None
     psf: FieldPsf | None = None
+    psf_wanted: bool = True
     psf_has_pixel: bool = True
     mask_kind: str = "bool"
     mask_bits: int | None = None
@@ -89,7 +91,7 @@ class CutoutFiles:
 
 
 def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, each documented once
-    source: Files,
+    source: Files | Mapping[str, Pathlike],
     *,
     survey: str | Survey | None = None,
     pattern: str | Pattern | Mapping[str, str] | None = None,
@@ -99,7 +101,7 @@ def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     weight: Files | float | None = None,
     psf: Any = None,
     psf_has_pixel: bool | None = None,
-    mask: Files | None = None,
+    mask: Files | Literal[False] | None = None,
     mask_kind: str | None = None,
     mask_bits: int | None = None,
     bands: Sequence[str] | None = None,
@@ -120,15 +122,18 @@ def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
         zeropoint=zeropoint,
         gain=gain,
         extension=extension,
+        psf_wanted=psf is not False,
         psf_has_pixel=about.psf_has_pixel if psf_has_pixel is None and about else psf_has_pixel is not False,
         mask_bits=mask_bits,
     )
-    given: dict[str, Any] = {"psf": psf, "mask": mask}
+    left_out: dict[str, Any] = {role: () for role, value in (("psf", psf), ("mask", mask)) if value is False}
+    given: dict[str, Any] = {"psf": None if psf is False else psf, "mask": None if mask is False else mask}
     noise = one_noise(sigma=sigma, variance=variance, ivar=ivar, weight=weight)
     if noise is not None:
         given[noise[0]] = noise[1]
     kind = None if mask_kind is None and mask_bits is None else checked_mask(mask_kind, mask_bits)
     entries = list_entries(source, find_pattern(pattern), given, reading, kind)
+    entries = [replace(entry, **left_out) for entry in entries] if left_out else entries
     _refuse_twice([entry.id for entry in entries])
     _need_noise(entries, estimate_noise)
     return entries
@@ -152,7 +157,7 @@ def _need_noise(entries: Sequence[CutoutFiles], estimate: bool) -> None:
         raise InputError(
             f"no noise came for {len(lacking)} of {len(entries)} cutouts, e.g. {lacking[0].id}; give sigma, variance, "
             "ivar or weight (files, a template such as '{name}_sigma.fits', or a number), or let it be measured "
-            "from the sky with estimate_noise=True"
+            "from the sky with estimate_noise=True (--estimate-noise)"
         )
 
 

@@ -121,7 +121,8 @@ def open_hdus(path: str, last: int | None = None) -> Iterator[tuple[fits.HDUList
             hdus = fits.open(stream, memmap=False)
             found = len(hdus) if last is None else hdus[last]  # reads the headers: what is no FITS file fails here
         except (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError) as err:
-            raise FileError(f"{path} cannot be read as FITS: {err}") from err
+            why = str(err).partition(" If this is really a FITS file")[0]  # astropy's advice is about its own options
+            raise FileError(f"{path} cannot be read as FITS: {why}") from err
         if found == 0:
             raise FileError(f"{path} holds no HDU")
         yield hdus, stream_size(stream)

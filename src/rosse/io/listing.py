@@ -29,6 +29,8 @@ def list_entries(
 ) -> list[CutoutFiles]:
     """Entries of a folder, a manifest, a glob, a file or a list of files."""
     given, reading = _shared(given, reading)
+    if isinstance(source, Mapping):
+        return [_by_band(source, given, reading, mask_kind)]
     if isinstance(source, (str, os.PathLike)):
         path = Path(os.path.expanduser(os.fspath(source)))
         if path.is_dir():
@@ -43,6 +45,8 @@ def list_entries(
         paths = sorted(glob.glob(str(path))) if pattern_like else [str(path)]
         if not paths:
             raise FileError(f"no file matches {path}")
+        if not any(os.path.exists(split_name(existing(one))[0]) for one in paths):
+            raise FileError(f"{path}: there is no such file or folder")
         return _beside(paths, pattern, given, reading, mask_kind)
     paths = [os.path.expanduser(os.fspath(item)) for item in source]
     if not paths:
@@ -167,6 +171,18 @@ def _beside(
     return entries
 
 
+def _by_band(
+    source: Mapping[str, Any], given: Mapping[str, Any], reading: Reading, mask_kind: str | None
+) -> CutoutFiles:
+    """One galaxy with an image for each band."""
+    if not source:
+        raise OptionError("an empty mapping came; band names with their images are wanted")
+    images = tuple(os.path.expanduser(os.fspath(path)) for path in source.values())
+    reading = replace(reading, bands=tuple(str(band) for band in source), mask_kind=mask_kind or "bool")
+    name = galaxy_name(images[0], pattern_of(images))
+    return _completed(CutoutFiles(id=name, image=images, reading=reading), {}, given, name)
+
+
 def _stem(entry: CutoutFiles, pattern: Pattern | None) -> str:
     return galaxy_name(entry.image[0], pattern) if entry.image else entry.id
 
@@ -176,10 +192,26 @@ def _completed(entry: CutoutFiles, beside: Mapping[str, str], given: Mapping[str
     changed: dict[str, Any] = {role: (path,) for role, path in beside.items()}
     for role in ROLES:
         if role in given and entry.image and not getattr(entry, role):
-            template, bands = os.fspath(given[role]), entry.reading.bands or ()
+            bands = entry.reading.bands or ()
+            if isinstance(given[role], Mapping):
+                what = entry.reading.noise_kind if role == "noise" else role
+                changed[role] = _of_bands(what, given[role], bands)
+                continue
+            template = os.fspath(given[role])
             each = bands if "{band}" in template else ("",)
             changed[role] = tuple(_resolved(template.replace("{band}", band), entry.image[0], name) for band in each)
     return replace(entry, **changed) if changed else entry
+
+
+def _of_bands(role: str, files: Mapping[str, Any], bands: Sequence[str]) -> tuple[str, ...]:
+    """The file of each band."""
+    if not bands:
+        raise OptionError(f"{role} is given for band {', '.join(files)}, but nobody says which bands the images have; "
+                          "name them with bands, or give the images by band too")  # fmt: skip
+    missing = [band for band in bands if band not in files]
+    if missing:
+        raise OptionError(f"{role} lacks a file for band {', '.join(missing)}; it has {', '.join(files)}")
+    return tuple(os.path.expanduser(os.fspath(files[band])) for band in bands)
 
 
 def _resolved(template: str, image: str, name: str) -> str:

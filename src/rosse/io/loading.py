@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Broken:
 
 
 def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, each documented once
-    source: Files,
+    source: Files | Mapping[str, str | os.PathLike[str]],
     *,
     survey: str | Survey | None = None,
     pattern: str | Pattern | Mapping[str, str] | None = None,
@@ -60,7 +60,7 @@ def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     weight: Files | float | None = None,
     psf: Any = None,
     psf_has_pixel: bool | None = None,
-    mask: Files | None = None,
+    mask: Files | Literal[False] | None = None,
     mask_kind: str | None = None,
     mask_bits: int | None = None,
     bands: Sequence[str] | None = None,
@@ -78,7 +78,7 @@ def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     Parameters
     ----------
     source : a folder, an image, a list of images, a glob, or a manifest (CSV or Parquet, see `manifest`)
-        FITS (also ``.gz`` and ``.fz``), ``.npy``/``.npz``, JPEG or PNG.
+        Or band → image of one galaxy. FITS (also ``.gz`` and ``.fz``), ``.npy``/``.npz``, JPEG or PNG.
     survey : name or `Survey`: bands, zero point, scale and gain where files and arguments do not tell them.
     pattern : how the files of a folder are called
         Templates by role, e.g. ``{"image": "{name}_sci.fits", "ivar": "{name}_inv.fits"}``, the template of the image
@@ -87,9 +87,10 @@ def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     sigma, variance, ivar, weight : at most one of them
         Files: a template (``"{name}_rms.fits"``, ``"{image}[ERR]"``), one file for all, a list, or a number. `weight`
         is only proportional to ivar and is scaled to the sky of each cutout.
-    psf : files in the same way, an array (h, w) or (C, h, w), or a `FieldPsf`.
+    psf : files in the same way, band → file, an array (h, w) or (C, h, w), or a `FieldPsf`
+        False: none, whatever lies beside the images.
     psf_has_pixel : whether PSF stamps contain the integration over the pixel; the survey's, else yes.
-    mask : files in the same way.
+    mask : files in the same way; False: none, whatever lies beside the images.
     mask_kind : ``"bool"`` (default): non-zero is left out. ``"bits"``: bits of `mask_bits` are left out.
         ``"segmentation"`` (default of the GALMOSS pattern): the value at the centre is the galaxy, pixels of any other
         non-zero value are left out.
@@ -290,6 +291,9 @@ def _psf(entry: CutoutFiles, image: Source) -> tuple[NDArray[Any] | None, bool]:
     """PSF (1, C, h, w) of one galaxy with unit sum, and whether it contains the pixel."""
     reading = entry.reading
     if not entry.psf and reading.psf is None:
+        if reading.psf_wanted and not image.picture:
+            say(log, logging.WARNING, "no psf", "%s: no PSF came; the model is not blurred, so that sizes are those of "
+                "the blurred galaxy", entry.id)  # fmt: skip
         return None, reading.psf_has_pixel
     field = reading.psf if not entry.psf else _field(entry, image)
     assert field is not None

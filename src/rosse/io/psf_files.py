@@ -129,7 +129,8 @@ class FieldPsf:
         """Write a file that `read_psf`, SExtractor and GalSim read: a PSFEx table for each band."""
         psfex.write(Path(path), [
             (name, Model(basis=self.basis[i], degree=self.degree, zero=(self.x_zero, self.y_zero),
-                         scale=(self.x_scale, self.y_scale), sampling=self.sampling, has_pixel=self.has_pixel))
+                         scale=(self.x_scale, self.y_scale), sampling=self.sampling, has_pixel=self.has_pixel,
+                         assumed=self.assumed))
             for i, name in enumerate(self.bands or ("",) * len(self.basis))
         ])  # fmt: skip
 
@@ -176,7 +177,7 @@ def join_bands(parts: Sequence[tuple[str, FieldPsf]]) -> FieldPsf:
             raise InputError(f"the PSF of band {band} has {len(part.basis)} planes; one is wanted")
         models.append(Model(basis=part.basis[0], degree=part.degree, zero=(part.x_zero, part.y_zero),
                             scale=(part.x_scale, part.y_scale), sampling=part.sampling,
-                            has_pixel=part.has_pixel))  # fmt: skip
+                            has_pixel=part.has_pixel, assumed=part.assumed))  # fmt: skip
     return _field(models, [band for band, _ in parts])
 
 
@@ -203,6 +204,7 @@ def _field(models: Sequence[Model], bands: Sequence[str]) -> FieldPsf:
         sampling=first.sampling,
         has_pixel=first.has_pixel,
         bands=tuple(bands),
+        assumed=any(model.assumed for model in models),
     )
 
 

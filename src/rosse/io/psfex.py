@@ -37,6 +37,7 @@ class Model:
     scale: tuple[float, float]
     sampling: float
     has_pixel: bool = True
+    assumed: bool = False
 
 
 def powers(u: NDArray[np.float64], v: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
@@ -202,6 +203,7 @@ def _model(path: str, hdu: Any, row: Any, column: str) -> Model:
         scale=(float(get("POLSCAL1", 1.0)), float(get("POLSCAL2", 1.0))),
         sampling=float(get("PSF_SAMP")) or 1.0,
         has_pixel=bool(get("HASPIXEL", True)),
+        assumed=bool(get("ASSUMED", False)),
     )
 
 
@@ -231,6 +233,7 @@ def write(path: Path, models: Sequence[tuple[str, Model]]) -> None:
             ("PSFAXIS3", count, "Number of elements along this axis"),
             ("PSF_SAMP", model.sampling, "Image pixels per sample"),
             ("HASPIXEL", model.has_pixel, "Pixel integration is contained"),
+            ("ASSUMED", model.assumed, "Not measured: a guess for a first fit"),
         ]
         hdu.header.extend(cards, strip=False)
         if band:

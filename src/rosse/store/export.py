@@ -62,7 +62,7 @@ def export(path: Path, schema: pa.Schema, tables: Tables, *, overwrite: bool) ->
     if write is None:
         raise OptionError(f"{path}: {unknown_name('file ending', path.suffix, WRITERS)}")
     if path.exists() and not overwrite:
-        raise FileError(f"{path} is there already; give another name, or overwrite=True")
+        raise FileError(f"{path} is there already; give another name, or overwrite it (overwrite=True, --overwrite)")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     with storage_errors(path):
         try:
