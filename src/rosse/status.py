@@ -42,7 +42,7 @@ MEANING = {
     Status.AT_BOUND: "a parameter ended at its bound; its error is not meaningful",
     Status.NOT_CONVERGED: "the iterations ran out before chi^2 settled",
     Status.EXCEEDS_FRAME: "the galaxy fills its frame, so that size and sky cannot be told apart; cut a larger one",
-    Status.SINGULAR: "the pixels do not constrain every parameter; no errors",
+    Status.SINGULAR: "the pixels do not constrain the parameters, e.g. because there is no light",
     Status.NO_DATA: "no pixel, or too few of them, carries weight",
     Status.SKIPPED: "not measured on purpose, e.g. a star",
     Status.UNREADABLE: "a file of this galaxy is missing or broken",

@@ -84,7 +84,7 @@ def _width(patches: Sequence[Patch], mosaic: Mosaic) -> tuple[float, str]:
     points = fwhm[np.log(fwhm / fwhm[0]) < _SAME] if len(fwhm) else fwhm
     # A lone compact source is a point only if it is as wide as the seeing: it may be the galaxy of a cutout.
     if len(points) >= (1 if math.isfinite(seeing) else 2):
-        many = "source" if len(points) == 1 else f"{len(points)} sources"
+        many = "source" if len(points) == 1 else f"sources ({len(points)})"
         # Its own pixel is taken out, because the stamp is integrated over pixels again.
         wide = math.sqrt(max(float(np.median(points)) ** 2 - _PIXEL**2, 0.5))
         return wide, f"the width of the most compact bright {many}"

@@ -186,6 +186,7 @@ def _fit_batch(batch: Cutouts, layout: Layout, options: FitOptions, rows: _Rows,
         problem.evaluate, start, limits, max_iterations=options.max_iterations, tolerance=options.tolerance
     )
     covariance, singular = _covariance(minimum, limits.free)
+    singular |= _lost(minimum, covariance, batch.frame, layout)
     _write(minimum, covariance, singular, problem=problem, options=options, rows=rows, index=index)
 
 
@@ -270,7 +271,7 @@ def _write(
     status[singular] = Status.SINGULAR
     for name, value in (
         ("vector", torch.where(singular[:, None], math.nan, minimum.vector)),
-        ("covariance", covariance),
+        ("covariance", torch.where(singular[:, None, None], math.nan, covariance)),
         ("chi2", minimum.chi2),
         ("in_frame", in_frame),
         ("iterations", minimum.evaluations),
@@ -278,6 +279,13 @@ def _write(
         ("status", status),
     ):
         getattr(rows, name)[index] = value.cpu().numpy()
+
+
+def _lost(minimum: Minimum, covariance: Tensor, frame: tuple[int, int], layout: Layout) -> Tensor:
+    """Galaxies (B,) that are not there: no light in any band, or a centre that may be anywhere in the frame."""
+    dark = (minimum.vector[:, layout.first_flux :] <= 0).all(1)
+    sigma = covariance.diagonal(dim1=1, dim2=2)[:, :2].sqrt()
+    return dark | (sigma[:, 0] > 0.5 * frame[1]) | (sigma[:, 1] > 0.5 * frame[0])
 
 
 def _covariance(minimum: Minimum, free: Tensor) -> tuple[Tensor, Tensor]:

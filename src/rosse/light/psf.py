@@ -10,8 +10,8 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 # Without a PSF image nothing limits the frequencies of a cuspy galaxy: the spectrum beyond the pixel's own is folded
-# back from this many zones on either side, which leaves the central pixel of n = 4 right to about 0.1 %.
-FOLDED_ZONES = 2
+# back from this many zones on either side, which leaves n = 2 right to 0.4 % of its peak and n = 3 to 1 %.
+FOLDED_ZONES = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -133,17 +133,19 @@ def _prepare_field(
     )
 
 
-def _from_stars(mosaic: Mosaic, options: FieldOptions, kept: Path) -> FieldPsf:
+def _from_stars(mosaic: Mosaic, options: FieldOptions, kept: Path) -> FieldPsf | None:
     """The PSF as it is kept in a file, so that a run that goes on, perhaps elsewhere, has the same to the last bit."""
     from rosse.io import read_psf
 
     if not kept.exists():
         psf = build_psf(mosaic, options.detection)
         if psf is None:
-            raise InputError(
-                f"{mosaic.name}: no PSF was given, and nothing in the image tells how wide a point is; give --psf FILE "
-                "(a stamp, a cube or a PSFEx model), or --psf none to fit without one"
+            log.warning(
+                "%s: no PSF was given, and nothing in the image tells how wide a point is; sources are fitted without "
+                "one, so sizes are those of the blurred image. Give --psf FILE (a stamp, a cube or a PSFEx model)",
+                mosaic.name,
             )
+            return None
         _write_psf(psf, kept)
     return read_psf(kept, mosaic.bands)
 
