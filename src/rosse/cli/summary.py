@@ -29,7 +29,7 @@ def fitted(report: Report) -> list[Line]:
     new = sum(n for status, n in report.computed.items() if status != "skipped")
     if new:
         lines.append(("speed", f"{new / max(report.seconds, 1e-3):.1f} galaxies/s ({new} in {report.seconds:.0f} s)"))
-    elif not report.computed:
+    elif counts and not report.computed:
         lines.append(("speed", "nothing was left to do: every partition was finished before"))
     return lines
 
