@@ -173,11 +173,13 @@ def test_psf_is_built_from_the_stars_and_kept_for_a_run_that_goes_on(tmp_path: P
     np.testing.assert_allclose(stamp, truth / truth.sum(), atol=0.002)
 
 
-def test_too_few_stars_is_said_with_what_to_give(tmp_path: Path) -> None:
-    image, _, _ = small_sky.draw((120, 120), galaxies=3, stars=0)
-    mosaic = open_mosaic(small_sky.write(tmp_path / "few.fits", image), zeropoint=25.0)
-    with pytest.raises(InputError, match=r"few: .*--psf FILE .*, or --psf none"):
-        run(field_job([mosaic], options=FAST), tmp_path / "out", engine=ONE)
+def test_a_field_that_shows_no_psf_is_measured_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    noise = np.random.default_rng(1).normal(0.0, 1.0, (120, 120)).astype(np.float32)
+    mosaic = open_mosaic(small_sky.write(tmp_path / "empty.fits", noise), zeropoint=25.0)
+    run(field_job([mosaic], options=FAST), tmp_path / "out", engine=ONE)
+    assert any("empty: no PSF was given" in record.getMessage() for record in caplog.records)
+    assert not (tmp_path / "out" / "psf.fits").exists()
+    assert len(rosse.open_catalogue(tmp_path / "out")) < 4
 
 
 def test_tiles_must_be_alike(field: Field, tmp_path: Path) -> None:
