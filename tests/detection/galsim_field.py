@@ -42,7 +42,7 @@ def stamp_fwhm(stamp: Floats) -> float:
     return float(image.calculateFWHM())
 
 
-def draw_field(  # noqa: PLR0913 - a field is many numbers
+def draw_field(
     *,
     size: int = 400,
     stars: int = 30,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from rosse.detection import Detection, detect
 
@@ -58,3 +59,53 @@ def test_a_large_galaxy_is_one_source(real_data: Path, name: str, middle: tuple[
     assert float(inside["flux_auto_r"][0]) > 0.5 * others.max()
     assert float(inside["r_half"][0]) > 1.0
     assert int(inside["npix"][0]) > 1000
+
+
+@pytest.mark.parametrize("survey", ["decals", None])
+@pytest.mark.parametrize(("name", "middle", "body"), [("example_a", 254.0, 22.0), ("example_b", 80.5, 12.0)])
+def test_a_large_galaxy_owns_the_pixels_around_it(
+    real_data: Path, name: str, middle: float, body: float, survey: str | None
+) -> None:
+    found = detect(real_data / "decals-grz-cubes" / f"{name}.fits", survey=survey)
+    t = found.sources
+    away = np.hypot(np.asarray(t["x_image"]) - middle, np.asarray(t["y_image"]) - middle)
+    main = int(np.argmin(away))
+    assert np.count_nonzero(away < body) == 1
+    assert t["npix"][main] == max(t["npix"])
+    y, x = np.indices(found.segmentation.shape)
+    around = np.hypot(x - middle, y - middle)
+    # Nearly all of the light around belongs to it; the rest to the second nucleus (a), to the companion (b).
+    lit = (around < 3 * body) & (found.segmentation > 0)
+    assert np.mean(found.segmentation[lit] == main + 1) > 0.75
+    owners = np.unique(found.segmentation[lit])
+    assert len(owners) <= 8
+    assert t["kind"][main] == "galaxy"
+
+
+def test_neighbours_in_the_halo_are_separate(real_data: Path) -> None:
+    """Second nucleus, companions and stars of a brightest cluster galaxy; the companion of the other galaxy."""
+    for name, places in (
+        ("example_a", [(283, 263), (278, 188), (348, 174), (464, 356), (340, 438), (148, 221)]),
+        ("example_b", [(90, 94), (37, 58), (97, 40)]),
+    ):
+        t = detect(real_data / "decals-grz-cubes" / f"{name}.fits", survey="decals").sources
+        at = np.stack([t["x_image"], t["y_image"]], axis=1)
+        distance, row = cKDTree(at).query(np.array(places, dtype=float))
+        assert (distance < 5.0).all(), (name, distance)
+        assert len(set(row)) == len(places)
+
+
+def test_a_galaxy_that_fills_its_frame_is_found_and_flagged(real_data: Path) -> None:
+    found = detect(next((real_data / "galmoss-sdss").glob("J092800*_image.fits")))
+    main = int(np.argmax(found.sources["npix"]))
+    assert np.hypot(found.sources["x_image"][main] - 64, found.sources["y_image"][main] - 64) < 3
+    assert found.sources["flags"][main] & 32
+
+
+def test_masked_star_with_bleed_trail_is_one_star(real_data: Path) -> None:
+    folder = real_data / "legacy-exposures" / "testcase6" / "images" / "decam" / "CP" / "V4.8.2a" / "CP20181213"
+    name = "c4d_181214_050844_{}_g_ls9.S9.fits"
+    found = detect(folder / name.format("ooi"), weight=folder / name.format("oow"), mask=folder / name.format("ood"))
+    assert len(found) == 1
+    assert found.sources["kind"][0] == "star"
+    assert found.sources["flags"][0] & 2
