@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import galsim
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
 
@@ -33,13 +34,19 @@ def moffat(fwhm: float, beta: float = 3.0, g1: float = 0.0, g2: float = 0.0) -> 
 def psf_stamp(psf: galsim.GSObject, size: int = 51) -> Floats:
     """PSF with the pixel on image pixels, centred, unit sum."""
     stamp = psf.drawImage(nx=size, ny=size, scale=1.0).array.astype(np.float64)
-    return stamp / stamp.sum()
+    return np.asarray(stamp / stamp.sum())
 
 
 def stamp_fwhm(stamp: Floats) -> float:
     """Full width at half maximum of a stamp: interpolated at half of the peak along four directions."""
     image = galsim.InterpolatedImage(galsim.Image(stamp, scale=1.0))
     return float(image.calculateFWHM())
+
+
+def nearest(points: Floats, to: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Distance to the nearest of `points` (N, 2) for each of `to` (M, 2), and its row."""
+    distance, row = cKDTree(points).query(to)
+    return np.asarray(distance, dtype=np.float64), np.asarray(row, dtype=np.int64)
 
 
 def draw_field(

@@ -16,7 +16,7 @@ def image_of(points: list[tuple[float, float, float]], fwhm: float, size: int = 
     for x, y, flux in points:
         star = galsim.Moffat(beta=3.0, fwhm=fwhm, flux=flux)
         star.drawImage(image, scale=1.0, offset=(x - (size - 1) / 2, y - (size - 1) / 2), add_to_image=True)
-    return image.array + np.random.default_rng(3).normal(0, 1.0, image.array.shape)
+    return np.asarray(image.array + np.random.default_rng(3).normal(0, 1.0, image.array.shape))
 
 
 @pytest.mark.parametrize("fwhm", [1.8, 3.0, 5.5])

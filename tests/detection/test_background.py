@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from rosse.detection import DetectOptions, detect
+from rosse.detection.background import grow_sources
 
 PLAIN = DetectOptions(psf_from_stars=False)
 
@@ -38,3 +39,15 @@ def test_background_of_many_sources_is_unbiased() -> None:
     found = detect(field.flux, options=PLAIN)
     assert abs(float(found.background.mean())) < 0.1
     assert float(np.median(found.rms)) == pytest.approx(1.0, abs=0.04)
+
+
+def test_growth_follows_the_size() -> None:
+    labels = np.zeros((80, 80), dtype=np.int32)
+    labels[10:12, 10:12] = 1
+    y, x = np.indices(labels.shape)
+    labels[np.hypot(x - 50, y - 50) < 12] = 2
+    grown = grow_sources(labels, 0.5)
+    assert grown[50, 50 + 12 + 6]
+    assert not grown[50, 50 + 12 + 10]
+    assert not grown[10, 16]
+    assert not grow_sources(np.zeros((5, 5), dtype=np.int32), 0.5).any()

@@ -54,7 +54,7 @@ def test_two_armed_spiral_is_one_galaxy() -> None:
     assert np.count_nonzero(np.hypot(t["x_image"] - 150, t["y_image"] - 150) < 60) == 1
 
 
-@pytest.mark.parametrize(("flux", "x"), [(3000.0, 240.0), (800.0, 270.0)])
+@pytest.mark.parametrize(("flux", "x"), [(3000.0, 240.0), (20000.0, 225.0), (800.0, 270.0)])
 def test_a_star_on_a_disc_is_its_own_source(flux: float, x: float) -> None:
     t = detect(drawn((disc(2e5, 30.0), 200, 200), (star(flux), x, 210)), options=PLAIN).sources
     near = np.hypot(t["x_image"] - x, t["y_image"] - 210) < 2.0

@@ -61,6 +61,15 @@ def test_no_noise_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert any("no measurable noise" in record.message for record in caplog.records)
 
 
+def test_image_smaller_than_the_mesh() -> None:
+    field = draw_field(size=100, stars=1, galaxies=0, faintest=5000, seed=2)
+    x, y = round(float(field.x[0])), round(float(field.y[0]))
+    small = field.flux[0, max(0, y - 20) : y + 21, max(0, x - 20) : x + 21]
+    found = detect(small).sources
+    assert len(found) == 1
+    assert found["x_image"][0] + max(0, x - 20) == pytest.approx(field.x[0], abs=0.3)
+
+
 @pytest.mark.parametrize("how", ["big endian", "read only", "float64", "not contiguous", "integer"])
 def test_any_array(how: str) -> None:
     flux = draw_field(size=160, stars=4, galaxies=6, seed=3, faintest=2000).flux[0] * 10
@@ -80,10 +89,33 @@ def test_any_array(how: str) -> None:
     np.testing.assert_array_equal(image, before)
 
 
+def test_bad_pixels_cost_nothing_but_themselves() -> None:
+    field = draw_field(size=300, stars=10, galaxies=25, seed=4, faintest=1500)
+    image = field.flux[0].copy()
+    image[RNG.random(image.shape) < 0.02] = np.nan
+    image[RNG.random(image.shape) < 0.002] = np.inf
+    image[120, :] = np.nan
+    clean, spoilt = (detect(a, psf=field.psf) for a in (field.flux[0], image))
+    assert abs(len(clean) - len(spoilt)) <= 2
+    assert np.isfinite(spoilt.flux).all()
+    assert np.isfinite(spoilt.sources["flux_auto"]).all()
+    assert (spoilt.ivar[0][~np.isfinite(image)] == 0).all()
+
+
 def test_settings_of_sep_and_numpy_stay() -> None:
     before = (sep.get_extract_pixstack(), sep.get_sub_object_limit(), np.geterr())
     detect(draw_field(size=160, stars=4, galaxies=6, seed=3).flux)
     assert (sep.get_extract_pixstack(), sep.get_sub_object_limit(), np.geterr()) == before
+
+
+def test_a_million_peaks_in_one_blend() -> None:
+    """A footprint of the whole image, full of peaks: sep's deblending runs out of room here, ours does not."""
+    y, x = np.indices((256, 256))
+    waves = 50.0 + 40.0 * np.cos(2 * np.pi * x / 8) * np.cos(2 * np.pi * y / 8)
+    image = np.zeros((300, 300), dtype=np.float32)
+    image[22:278, 22:278] = waves
+    noisy = (image + np.random.default_rng(2).normal(size=image.shape)).astype(np.float32)
+    assert len(detect(noisy, ivar=1.0)) > 0
 
 
 @pytest.mark.parametrize("factor", [1e30, 1e-30])

@@ -49,6 +49,26 @@ def test_elliptical_psf_keeps_its_shape() -> None:
     assert ours.moments_sigma == pytest.approx(truth.moments_sigma, rel=0.005)
 
 
+def test_a_psf_that_widens_across_the_field() -> None:
+    field = draw_field(
+        size=1100, stars=90, galaxies=20, gap=50, fwhm=4.0, bend=0.12, faintest=4e3, brightest=1e5, seed=3
+    )
+    psf = build_psf(open_mosaic(field.flux))
+    assert psf is not None
+    assert psf.degree == 1
+    for x in (150.0, 950.0):
+        truth = psf_stamp(moffat(4.0 * (1 + 0.12 * (x / 1100 - 0.5))))
+        assert stamp_fwhm(psf.at(x, 550.0)[0, 0].astype(np.float64)) == pytest.approx(stamp_fwhm(truth), rel=0.012)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_galaxies_alone_give_no_psf(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    field = draw_field(size=600, stars=0, galaxies=120, faintest=500, fwhm=3.5, seed=seed)
+    psf = build_psf(open_mosaic(field.flux, name="galaxies"))
+    assert psf is None or psf.assumed
+    assert any("galaxies: no PSF can be built" in record.message for record in caplog.records)
+
+
 def test_few_stars_are_too_few(caplog: pytest.LogCaptureFixture) -> None:
     field = draw_field(size=300, stars=3, galaxies=0, faintest=1e4, seed=1)
     with caplog.at_level(logging.WARNING):

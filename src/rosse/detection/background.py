@@ -32,13 +32,24 @@ class Sky:
     rms: Pixels
 
 
-def measure_sky(flux: Pixels, mask: Mask, options: DetectOptions) -> Sky:
+def cell_size(shape: tuple[int, int], mesh: int) -> tuple[int, int]:
+    """Height and width of cells of about `mesh` pixels that divide a mosaic evenly.
+
+    Else a few rows would be left for the last cells, whose noisy level the spline carries far into the image. All
+    regions of a mosaic have the same cells.
+    """
+    high, wide = (-(-length // max(1, round(length / mesh))) for length in shape)
+    return high, wide
+
+
+def measure_sky(flux: Pixels, mask: Mask, cell: tuple[int, int], options: DetectOptions) -> Sky:
     """Background and noise of every band from the pixels that `mask` leaves.
 
     Parameters
     ----------
     flux : (C, H, W)
     mask : (C, H, W), True for bad pixels and sources.
+    cell : height and width of the cells, pixels.
 
     Notes
     -----
@@ -47,15 +58,14 @@ def measure_sky(flux: Pixels, mask: Mask, options: DetectOptions) -> Sky:
     """
     level, rms = np.empty_like(flux), np.empty_like(flux)
     for c, (image, out) in enumerate(zip(flux, mask, strict=True)):
-        level[c], rms[c] = _one_band(image, out, options)
+        level[c], rms[c] = _one_band(image, out, cell, options)
     return Sky(level=level, rms=rms)
 
 
-def _one_band(image: Pixels, mask: Mask, options: DetectOptions) -> tuple[Pixels, Pixels]:
-    mesh = options.mesh
-    if not _has_good_cell(mask, mesh):
+def _one_band(image: Pixels, mask: Mask, cell: tuple[int, int], options: DetectOptions) -> tuple[Pixels, Pixels]:
+    if not _has_good_cell(mask, cell):
         return _constant(image, mask)
-    fit = sep.Background(image, mask=mask, bw=mesh, bh=mesh, fw=options.mesh_filter, fh=options.mesh_filter)
+    fit = sep.Background(image, mask=mask, bw=cell[1], bh=cell[0], fw=options.mesh_filter, fh=options.mesh_filter)
     rms = fit.rms(dtype=np.float32)
     if not np.ptp(image[~mask]) > 0 or not np.median(rms) > 0:
         return _constant(image, mask)
@@ -63,12 +73,10 @@ def _one_band(image: Pixels, mask: Mask, options: DetectOptions) -> tuple[Pixels
     return fit.back(dtype=np.float32), np.maximum(rms, 0.1 * float(np.median(rms)))
 
 
-def _has_good_cell(mask: Mask, mesh: int) -> bool:
+def _has_good_cell(mask: Mask, cell: tuple[int, int]) -> bool:
     """Whether any cell keeps half of its pixels, which is what sep asks of it."""
-    height, width = mask.shape
-    return any(
-        not mask[y : y + mesh, x : x + mesh].mean() > 0.5 for y in range(0, height, mesh) for x in range(0, width, mesh)
-    )
+    rows, columns = (range(0, length, side) for length, side in zip(mask.shape, cell, strict=True))
+    return any(mask[y : y + cell[0], x : x + cell[1]].mean() <= 0.5 for y in rows for x in columns)
 
 
 def _constant(image: Pixels, mask: Mask) -> tuple[Pixels, Pixels]:

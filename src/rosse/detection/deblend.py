@@ -7,12 +7,12 @@ falls to pieces. Here a peak is compared with the light that it stands on:
 1. Every local maximum is a hill. A hill joins its higher neighbour if its peak rises above the saddle between them by
    less than the detection threshold (of a difference: twice the variance), with fewer than `min_pixels` pixels (Berry
    2015, FellWalker's MinDip and MinPix), or beside pixels without data, where no maximum is proven (`hills`).
-2. From the most luminous hill on, the smooth light of each source is modelled (`hosts`). A later hill is a source only
-   if its peak rises above the sum of these models by the threshold and by `deblend_contrast` times the models.
+2. From the hill with most symmetric light on, the smooth light of each source is modelled (`hosts`). A later hill is a
+   source only if its peak rises above the sum of these models by the threshold and by `deblend_contrast` times them.
 3. A galaxy with many bumps that failed 2 is clumpy, and its faint bumps that passed are likely its own: star-forming
    knots in its outskirts. Only what is bright or far above its light remains a source there.
 4. The pixels of a source on top of another are those of its hill where its own light exceeds half of the threshold and
-   a fraction of the light underneath; all others belong to the host.
+   a fraction of the light underneath, or where no model is brighter than its own; all others belong to the host.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from scipy import ndimage
 
 from rosse.detection.clean import without_wing_detections
 from rosse.detection.hills import Hills, find_hills
-from rosse.detection.hosts import Scene
+from rosse.detection.hosts import Scene, symmetric_light
 from rosse.detection.options import DetectOptions
 from rosse.detection.significance import DetectionImage
 
+Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
 Image = NDArray[np.float32]
 
@@ -47,15 +48,16 @@ def segment(image: DetectionImage, options: DetectOptions) -> Labels:
     if not footprint.any():
         return np.zeros(footprint.shape, dtype=np.int32)
     hills = find_hills(image, footprint, options)
-    owner, host, under = choose_sources(hills, image, groups.astype(np.int32), options)
+    owner, host, under, brightest = choose_sources(hills, image, groups.astype(np.int32), options)
     own = image.smooth - under > np.maximum(_OWN_SHARE * under, 0.5 * options.threshold * image.noise)
+    own |= brightest == hills.labels - 1
     labels = _partition(hills, owner, host, own)
     return without_wing_detections(labels, image, options) if options.clean else labels
 
 
 def choose_sources(
     hills: Hills, image: DetectionImage, groups: Labels, options: DetectOptions
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Image]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Image, Labels]:
     """Which hill is a source, and of which source the others are part.
 
     Returns
@@ -63,15 +65,16 @@ def choose_sources(
     owner : (P,) number of the hill that each belongs to; a source owns itself, -1 is nobody.
     host : (P,) brighter source in whose light a source's peak lies, -1 without.
     under : (H, W) on the pixels of each hill, the models of the sources that were chosen before it.
+    brightest : (H, W) number of the hill whose model is the brightest at a pixel, -1 without any.
     """
     scene = Scene.of_image(image.smooth, options.threshold * image.noise, image.ivar > 0, groups)
     owner, host = np.arange(len(hills.row)), np.full(len(hills.row), -1)
-    contrast, light = np.full(len(hills.row), np.inf), hills.rise.copy()
+    contrast, light = np.full(len(hills.row), np.inf), _host_light(hills, scene)
     under = np.zeros_like(image.smooth)
     group = groups[hills.row, hills.column]
     left = np.bincount(group)
     boxes = ndimage.find_objects(hills.labels)
-    for i in np.argsort(-hills.rise, kind="stable"):
+    for i in np.argsort(-light, kind="stable"):
         left[group[i]] -= 1
         at, box = (int(hills.row[i]), int(hills.column[i])), boxes[i]
         mine = hills.labels[box] == i + 1
@@ -82,10 +85,26 @@ def choose_sources(
         if host[i] >= 0 and own < max(float(scene.floor[at]), options.deblend_contrast * below):
             owner[i] = host[i] if group[host[i]] == group[i] else -1  # apart: what a bright source's wings explain
         elif left[group[i]]:
-            light[i] = scene.add(int(i), at, 2 * max(box[0].stop - box[0].start, box[1].stop - box[1].start))
+            light[i] = scene.add(int(i), at, _radius(box))
     faint = (contrast < _FAR_ABOVE) & (hills.rise < _FAINT * light[host]) & (group == group[host])
     _give_to_clumpy_hosts(owner, host, faint)
-    return owner, host, under
+    return owner, host, under, scene.of
+
+
+def _host_light(hills: Hills, scene: Scene) -> Floats:
+    """How much light each hill can be the host of; where it is alone, its own."""
+    group = scene.groups[hills.row, hills.column]
+    alone = np.bincount(group)[group] == 1
+    light = hills.rise.copy()
+    for i, box in enumerate(ndimage.find_objects(hills.labels)):
+        if not alone[i]:
+            light[i] = symmetric_light(scene, (int(hills.row[i]), int(hills.column[i])), _radius(box))
+    return light
+
+
+def _radius(box: tuple[slice, ...]) -> int:
+    """First guess of the extent of a hill's source."""
+    return 2 * max(int(side.stop - side.start) for side in box)
 
 
 def _give_to_clumpy_hosts(owner: NDArray[np.int64], host: NDArray[np.int64], faint: NDArray[np.bool_]) -> None:

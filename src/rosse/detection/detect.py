@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rosse.detection.background import cell_size
 from rosse.detection.build import psf_of_patches
 from rosse.detection.catalogue import build_detection
 from rosse.detection.measure import measure_section
@@ -103,9 +104,10 @@ def _read(mosaic: Mosaic, region: Region | None, options: DetectOptions) -> Sect
     if region.rows.stop > height or region.columns.stop > width:
         raise InputError(f"region {region.rows}, {region.columns} ends outside the mosaic of {height} x {width} pixels")
     parts = []
-    for part, length in ((region.rows, height), (region.columns, width)):
-        first = max(0, part.start - region.margin) // options.mesh * options.mesh
-        last = -(-(part.stop + region.margin) // options.mesh) * options.mesh
+    cells = cell_size(mosaic.shape, options.mesh)
+    for part, length, cell in zip((region.rows, region.columns), mosaic.shape, cells, strict=True):
+        first = max(0, part.start - region.margin) // cell * cell
+        last = -(-(part.stop + region.margin) // cell) * cell
         parts.append(slice(first, min(length, last)))
     return mosaic.section(parts[0], parts[1])
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rosse.detection.background import Sky, grow_sources, measure_sky
+from rosse.detection.background import Sky, cell_size, grow_sources, measure_sky
 from rosse.detection.deblend import segment
 from rosse.detection.options import DetectOptions
 from rosse.detection.significance import DetectionImage, calibrated, detection_image
@@ -63,8 +63,9 @@ def find_sources(section: Section, mosaic: Mosaic, kernel: NDArray[np.float64], 
     """
     flux = np.where(section.bad, np.float32(0.0), section.flux).astype(np.float32, copy=False)
     mask = section.bad
+    cell = cell_size(mosaic.shape, options.mesh)
     for _ in range(_ROUNDS):
-        sky = measure_sky(flux, mask, options)
+        sky = measure_sky(flux, mask, cell, options)
         clean = np.where(section.bad, np.float32(0.0), flux - sky.level)
         ivar = _background_ivar(section, sky)
         image = calibrated(detection_image(clean, ivar, kernel), np.asarray(~mask.any(0)))

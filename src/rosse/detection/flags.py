@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from rosse.detection.gaps import large_gaps
 from rosse.detection.moments import Shapes
 from rosse.detection.options import Flag
 from rosse.detection.photometry import Photometry
@@ -60,7 +61,7 @@ def image_flags(
     border[-1] |= last_row
     border[:, 0] |= first_column
     border[:, -1] |= last_column
-    beside = ndimage.binary_dilation(_large(no_data), structure=np.ones((3, 3), dtype=bool))
+    beside = ndimage.binary_dilation(large_gaps(no_data), structure=np.ones((3, 3), dtype=bool))
     flags[labels_with(border | beside, labels, count)] |= Flag.EDGE
     column, row = np.rint(shapes.x).astype(int), np.rint(shapes.y).astype(int)
     lost = ndimage.uniform_filter(no_data.astype(np.float32), size=3, mode="nearest") > 0.5
@@ -68,8 +69,3 @@ def image_flags(
     flags[labels_with(saturated, labels, count) | core] |= Flag.SATURATED
     flags[np.unique(touching_labels(labels)) - 1] |= Flag.BLENDED
     return flags
-
-
-def _large(no_data: Bools) -> Bools:
-    """Areas without data, single bad pixels and columns left out: those do not end the image."""
-    return np.asarray(ndimage.binary_opening(no_data, structure=np.ones((5, 5), dtype=bool), border_value=1) & no_data)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from rosse.detection.gaps import beside_nothing
 from rosse.detection.options import DetectOptions
 from rosse.detection.peaks import Basins, find_basins
 from rosse.detection.significance import DetectionImage
@@ -17,7 +17,6 @@ Labels = NDArray[np.int32]
 Image = NDArray[np.float32]
 
 _RIPPLE = 1.05  # a peak less than this above its saddle is a ripple, however significant
-_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,8 +58,7 @@ def _without_ripples(basins: Basins, image: DetectionImage, options: DetectOptio
     needed = np.maximum(
         np.sqrt(2.0) * options.threshold * image.noise.ravel()[basins.peak], (1.0 - 1.0 / _RIPPLE) * height
     )
-    open_side = ndimage.binary_erosion(image.ivar > 0, structure=_EIGHT)
-    needed[~open_side.ravel()[basins.peak]] = np.inf
+    needed[beside_nothing(image.ivar > 0).ravel()[basins.peak]] = np.inf
     heights = _sorted_heights(basins, image.smooth)
     members = [[i] for i in range(len(height))]
     parent = list(range(len(height)))

@@ -14,9 +14,11 @@ Labels = NDArray[np.int32]
 Box = tuple[slice, slice]
 
 _REACH = 1.6  # extent of a model over that of the source's isophote
+_BRIGHTEST = 1.5  # parts of a galaxy over its centre
 _SAMPLE = 10_000  # pixels of a model that its profile is taken from,
 _DENSE = 20.0  # and all within this radius
-_CONTRAST = 3.0  # of arms, rings and bars over the median; two companions that face each other have more
+_QUANTILE = 0.3  # along ellipses: below the median, so that neighbours on half of a ring do not count
+_CONTRAST = 3.0  # of arms, rings and bars over that; two companions that face each other have more
 _ALL_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
@@ -75,26 +77,50 @@ def smooth_light(scene: Scene, peak: tuple[int, int], radius: int) -> tuple[Box,
     -----
     The larger of two robust estimates. Light that has its like on the opposite side of the centre, ``min(I(x),
     I(-x))``, follows discs, rings, bars and two-armed spirals (the symmetric templates of the SDSS deblender, Lupton
-    et al. 2001), as long as it is not far above the other: the median along ellipses of its shape, which fills in
+    et al. 2001), as long as it is not far above the other: a low quantile along ellipses of its shape, which fills in
     where one side is covered. Stars, companions and single star-forming knots are in neither.
     """
+    box, light, usable, body = _body(scene, peak, radius)
+    centre = _centre(peak, box)
+    mirrored, paired = _symmetric(np.where(usable, light, np.float32(np.inf)), centre)
+    rings = _ellipse_radius(np.where(body, mirrored, 0.0), centre)
+    model = _low_profile(light, rings, usable)
+    symmetric = np.where(body & paired, np.minimum(mirrored, _CONTRAST * model), 0.0)
+    return box, np.maximum(np.maximum(symmetric, model), 0.0).astype(np.float32)
+
+
+def symmetric_light(scene: Scene, peak: tuple[int, int], radius: int) -> float:
+    """Total light around a peak that has its like on the opposite side.
+
+    A galaxy has more of it than a star in front of it, even one that outshines its centre, and its centre more than any
+    of its knots: whoever has most is the host of the others.
+    """
+    box, light, usable, body = _body(scene, peak, radius)
+    mirrored, paired = _symmetric(np.where(usable, light, np.float32(np.inf)), _centre(peak, box))
+    # Two brighter neighbours that face each other are not the light of what lies between them.
+    own = _connected(body & paired & (mirrored <= _BRIGHTEST * scene.light[peak]), _centre(peak, box))
+    return float(mirrored[own].sum(dtype=np.float64))
+
+
+def _body(scene: Scene, peak: tuple[int, int], radius: int) -> tuple[Box, Image, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Box around a source with room for its wings; its light, which pixels may be used, and the source's isophote."""
     group = scene.groups[peak]
     while True:
         box = _box(scene.light.shape, peak, radius)
         usable = scene.data[box] & ((scene.groups[box] == group) | (scene.groups[box] == 0))
         light = scene.light[box] - scene.model[box]
-        centre = (peak[0] - box[0].start, peak[1] - box[1].start)
-        mirrored, paired = _symmetric(np.where(usable, light, np.float32(np.inf)), centre)
+        centre = _centre(peak, box)
+        mirrored, _ = _symmetric(np.where(usable, light, np.float32(np.inf)), centre)
         body = _connected(mirrored > scene.floor[box], centre)
         # The profile fades out beyond the threshold: with that much room, the model has no edge.
         wanted = _REACH * max(float(np.abs(np.nonzero(body)[axis] - centre[axis]).max()) for axis in (0, 1))
         if radius >= min(wanted, max(scene.light.shape)):
-            break
+            return box, light, usable, body
         radius = int(np.ceil(max(wanted, 1.5 * radius)))
-    rings = _ellipse_radius(np.where(body, mirrored, 0.0), centre)
-    model = _median_profile(light, rings, usable)
-    symmetric = np.where(body & paired, np.minimum(mirrored, _CONTRAST * model), 0.0)
-    return box, np.maximum(np.maximum(symmetric, model), 0.0).astype(np.float32)
+
+
+def _centre(peak: tuple[int, int], box: Box) -> tuple[int, int]:
+    return peak[0] - box[0].start, peak[1] - box[1].start
 
 
 def _box(shape: tuple[int, ...], peak: tuple[int, int], radius: int) -> Box:
@@ -140,20 +166,24 @@ def _ellipse_radius(light: Floats | Image, centre: tuple[int, int]) -> Floats:
     return np.asarray(np.hypot(along, across / ratio))
 
 
-def _median_profile(light: Image, radius: Floats, usable: NDArray[np.bool_]) -> Floats:
-    """Median along ellipses, interpolated in radius; rings are a pixel or a tenth of the radius wide."""
+def _low_profile(light: Image, radius: Floats, usable: NDArray[np.bool_]) -> Floats:
+    """Low quantile along ellipses, interpolated in radius; rings are a pixel or a tenth of the radius wide."""
     edges = [0.0, 1.0]
     while edges[-1] < radius.max():
         edges.append(edges[-1] + max(1.0, 0.1 * edges[-1]))
-    # Wide rings hold far more pixels than a median needs.
+    # Wide rings hold far more pixels than a quantile needs.
     step = max(1, int(np.sqrt(radius.size / _SAMPLE)))
     sparse = np.zeros(radius.shape, dtype=bool)
     sparse[::step, ::step] = True
-    ring = np.where(usable & (sparse | (radius < _DENSE)), np.digitize(radius, np.array(edges)), 0)
-    number = np.unique(ring[ring > 0])
-    if not len(number):
+    inside = usable & (sparse | (radius < _DENSE))
+    ring = np.digitize(radius[inside], np.array(edges)) - 1
+    if not len(ring):
         return np.zeros_like(radius)
-    inside = ring > 0
-    medians = ndimage.median(light[inside], labels=ring[inside], index=number)
-    middle = 0.5 * (np.array(edges)[number - 1] + np.append(edges, edges[-1])[number])
-    return np.asarray(np.interp(radius, middle, medians))
+    order = np.lexsort((light[inside], ring))
+    count = np.bincount(ring)
+    some = np.nonzero(count)[0]
+    first = (np.cumsum(count) - count)[some]
+    quantile = light[inside][order][first + (_QUANTILE * (count[some] - 1)).astype(int)]
+    middle = 0.5 * (np.array(edges)[some] + np.append(edges, edges[-1])[some + 1])
+    # A source's light does not rise again outwards; where the quantile does, others begin.
+    return np.asarray(np.interp(radius, middle, np.minimum.accumulate(quantile)))

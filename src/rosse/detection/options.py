@@ -41,7 +41,7 @@ class DetectOptions:
     deblend_contrast : how far a peak must rise above the smooth light of a brighter source to be a source of its own,
         in units of that light.
     clean : drop marginal detections that the wings of a brighter neighbour explain.
-    mesh : side of the cells in which the background is measured, pixels.
+    mesh : side of the cells in which the background is measured, pixels; adjusted so that they divide the image evenly.
     mesh_filter : cells over which the background is median-filtered.
     grow : margin that is kept out of the background around a source, in units of its own radius.
     kron_factor, kron_minimum : the Kron aperture's semi-axes are ``max(kron_factor * R_Kron, kron_minimum)`` times the

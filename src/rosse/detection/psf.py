@@ -24,9 +24,8 @@ _UNDERSAMPLED = 3.0  # full width at half maximum in pixels below which the PSF 
 _SIZE = 10.0  # side of the stamp over the full width at half maximum
 _SAME = 4.0  # scatter of the stars' residuals above which one of them is no star
 _UNLIKE = 0.04  # median residual from which they are not one kind of thing; stars have 0.002 to 0.02, galaxies 0.06
-_UNLIKE_REST = (
-    0.015  # the same, where stars are looked for among what is too different: few galaxies can agree by chance
-)
+_MANY = 12  # fewer may agree by chance, and have to agree better
+_UNLIKE_REST = 0.015  # the same, where stars are looked for among what is too different
 _LEAST = 0.03  # residual, over the star's own light, that is always accepted
 
 
@@ -64,7 +63,7 @@ def psf_from_stars(stars: StarList, bands: tuple[str, ...], shape: tuple[int, in
     ----------
     shape : height and width of the mosaic, for the polynomial's zero points and scales.
     """
-    unlike = _UNLIKE
+    unlike = _UNLIKE if len(stars.x) >= _MANY else 0.5 * _UNLIKE
     while True:
         found = _same_stars(stars, bands, shape, unlike)
         half = stars.select(stars.radius <= np.median(stars.radius))

@@ -16,6 +16,7 @@ Pixels = NDArray[np.float32]
 _NARROW = 0.6  # width of the filter that tells peaks apart, over that of the matched filter
 _DEFAULT_WIDTH = 1.8  # full width at half maximum of the 3 x 3 filter, pixels
 _BRIDGE = 16.0  # pixels without data that are bridged from either side
+_MOST_CORRELATED = 5.0  # what correlated noise may raise the scatter by; beyond, the field is so full that none is seen
 _ENOUGH_SKY = 1000  # pixels for a scatter that is known to a few per cent
 
 # SExtractor's default.conv, for images whose PSF is not known.
@@ -96,7 +97,8 @@ def _bridges(data: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
 
     So the halves of a star whose core and bleed trail are masked are found as one source.
     """
-    rows, columns = tuple(np.indices(data.shape))
+    grid = np.indices(data.shape)
+    rows, columns = grid[0], grid[1]
     if data.all() or not data.any():
         return rows, columns
     distance, (y, x) = ndimage.distance_transform_edt(~data, return_indices=True)
@@ -133,7 +135,7 @@ def calibrated(image: DetectionImage, sky: NDArray[np.bool_]) -> DetectionImage:
 
 def _lower_scatter(values: Pixels) -> np.float32:
     low, middle = np.percentile(values, [100.0 * norm.cdf(-1.0), 50.0])
-    return np.float32(max(1.0, float(middle - low)))
+    return np.float32(np.clip(middle - low, 1.0, _MOST_CORRELATED))
 
 
 def gaussian_kernel(fwhm: float) -> NDArray[np.float64]:
