@@ -117,13 +117,21 @@ class _Rewriting:
     text : what the user wrote, for messages.
     schema : the catalogue's columns.
     connection : makes the tree of ``nullif(..., NaN)``, whose form differs between versions of DuckDB.
+
+    Notes
+    -----
+    DuckDB before 2.0 raises where a logarithm or root of a negative number is NaN; TRY (since 1.3) makes it null.
     """
 
     def __init__(self, text: str, schema: pa.Schema, connection: duckdb.DuckDBPyConnection) -> None:
         self.text = text
         self.columns: dict[str, None] = {}
         self._names = {name.lower(): name for name in schema.names}
-        self._nullif = _parse("nullif(_x, 'nan'::DOUBLE)", connection)["statements"][0]["node"]["where_clause"]
+        sign, function = (
+            _parse(f"nullif({x}, 'nan'::DOUBLE)", connection)["statements"][0]["node"]["where_clause"]
+            for x in ("_x", "TRY(_x)")
+        )
+        self._nullif = {name: function if name.isalnum() else sign for name in NUMERIC}
 
     def rewrite(self, tree: Any) -> Any:
         if isinstance(tree, list):
@@ -150,7 +158,7 @@ class _Rewriting:
                 return node
             return {key: put(value) for key, value in tree.items()}
 
-        return put(self._nullif)
+        return put(self._nullif[node["function_name"]])
 
 
 def _check_node(node: dict[str, Any], text: str) -> None:
