@@ -111,6 +111,16 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
         assert getattr(back, name) == getattr(psf, name)
 
 
+def test_bands_without_names_come_back_in_their_order(tmp_path: Path) -> None:
+    psf = FieldPsf(basis=np.concatenate([field(seed=i).basis for i in (1, 2, 3)]), degree=2)
+    psf.to_fits(tmp_path / "a.psf")
+    back = read_psf(tmp_path / "a.psf")
+    np.testing.assert_array_equal(back.basis, psf.basis)
+    assert back.bands == ()
+    assert read_psf(tmp_path / "a.psf", ["g", "r", "z"]).bands == ("g", "r", "z")
+    np.testing.assert_array_equal(read_psf(f"{tmp_path}/a.psf[plane1]").basis, psf.basis[1:2])
+
+
 def test_at_takes_many_positions() -> None:
     psf = field()
     many = psf.at([0, 500, 1999], [0, 100, 1999])

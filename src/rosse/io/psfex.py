@@ -144,7 +144,8 @@ def _chosen(path: str, wanted: str | int | None, models: list[Any]) -> list[tupl
             path, wanted, models
         )
     bands = [band for _, _, band, _ in models]
-    if len(models) > 1 and len({band for band in bands if band}) < len(models):
+    ours = [m[1] for m in models] == [_plane(i) for i in range(len(models))]  # bands that nobody has named
+    if len(models) > 1 and len({band for band in bands if band}) < len(models) and not ours:
         labels = [label or str(i) for i, label, _, _ in models]
         shown = ", ".join(labels[:12]) + (f", ... {len(labels)} in all" if len(labels) > 12 else "")
         raise FileError(f"{path} holds {len(models)} PSF models: {shown}; name one, e.g. '{path}[{labels[0]}]'")
@@ -157,13 +158,20 @@ def _absent(path: str, wanted: str | int, models: list[Any]) -> list[Any]:
 
 
 def _label(hdu: Any, row: Any, count: int) -> str:
-    """Names by which a model can be picked: the CCD in a table of many rows, else the extension."""
+    """Names by which a model can be picked: the CCD in a table of many rows, else the plane or the extension."""
+    plane = card(hdu.header, "PLANE")
+    if plane is not None:
+        return _plane(plane)
     ccd = _column(hdu, "CCDNAME")
     if ccd is None:
         return str(hdu.name) if count == 1 else ""
     exposure = _column(hdu, "EXPNUM")
     name = str(row[ccd]).strip()
     return name if exposure is None else f"{name}/{row[exposure]}"
+
+
+def _plane(number: int) -> str:
+    return f"plane{number}"
 
 
 def _band(hdu: Any) -> str:
@@ -210,7 +218,7 @@ def _model(path: str, hdu: Any, row: Any, column: str) -> Model:
 def write(path: Path, models: Sequence[tuple[str, Model]]) -> None:
     """Write models as PSFEx tables, one HDU per band."""
     hdus = fits.HDUList([fits.PrimaryHDU()])
-    for band, model in models:
+    for i, (band, model) in enumerate(models):
         count, height, width = model.basis.shape
         column = fits.Column("PSF_MASK", f"{model.basis.size}D", dim=f"({width},{height},{count})",
                              array=model.basis[None])  # fmt: skip
@@ -238,6 +246,8 @@ def write(path: Path, models: Sequence[tuple[str, Model]]) -> None:
         hdu.header.extend(cards, strip=False)
         if band:
             hdu.header["BAND"] = (band, "Filter")
+        elif len(models) > 1:
+            hdu.header["PLANE"] = (i, "Number of the band, which has no name")
         hdus.append(hdu)
     try:
         with warnings.catch_warnings():
