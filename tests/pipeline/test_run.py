@@ -7,6 +7,8 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from toy_survey import Counting, Faulty, KillOnce, Moments, Tile, toy_job
 
 import rosse
 from rosse.errors import InputError, OptionError, RunError, StorageError
+from rosse.io.say import once, say
 from rosse.pipeline.directory import locked
 from rosse.pipeline.local import LocalEngine
 from rosse.pipeline.run import Stopped, run
@@ -266,13 +269,27 @@ def wait_for_parts(directory: Path, count: int, process: subprocess.Popen[Any]) 
     raise AssertionError("the run ended before it could be killed")
 
 
-def test_what_workers_log_and_warn_of_arrives_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, logger="rosse"):
-        run(toy_job(Talking(), tiles=3), tmp_path / "out", engine=TWO)
-    assert [r.getMessage() for r in caplog.records if r.name == "rosse.toy"] == ["measured"] * 3
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_workers_log_and_warn_of_arrives_here(tmp_path: Path, workers: int) -> None:
+    """As often as it was said: by a handler of rosse's own logger too, and where the worker is this process."""
+    log, text = logging.getLogger("rosse"), StringIO()
+    handler = logging.StreamHandler(text)
+    log.addHandler(handler)
+    try:
+        run(toy_job(Talking(run=str(tmp_path)), tiles=6), tmp_path / "out", engine=LocalEngine(workers=workers))
+    finally:
+        log.removeHandler(handler)
+    assert text.getvalue().splitlines().count("measured") == 6
+    assert text.getvalue().splitlines().count("of one kind") == 1
 
 
+@dataclass(frozen=True)
 class Talking:
+    run: str
+
     def __call__(self, tile: Tile) -> pa.Table:
-        logging.getLogger("rosse.toy").warning("measured")
+        log = logging.getLogger("rosse.toy")
+        log.warning("measured")
+        with once(self.run):
+            say(log, logging.WARNING, "kind", "of one kind")
         return Moments()(tile)

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosse.io.say import apart, once, say
+
 
 class Partition(Protocol):
     """A part of a survey that is computed alone.
@@ -38,15 +40,28 @@ Step = Callable[[Any], pa.Table]  # partition → rows; picklable
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Note:
-    """A log record that travels from a worker to the process that shows it."""
+    """A log record that travels from a worker to the process that shows it.
+
+    Parameters
+    ----------
+    logger, level, text : of the record.
+    once : name of the run and kind of the remark, where it is made once in a run (`rosse.io.say`).
+    """
 
     logger: str
     level: int
     text: str
+    once: tuple[str, str] | None = None
 
     def replay(self) -> None:
         """Log it here."""
-        logging.getLogger(self.logger).log(self.level, "%s", self.text)
+        logger = logging.getLogger(self.logger)
+        if self.once is None:
+            logger.log(self.level, "%s", self.text)
+            return
+        run, kind = self.once
+        with once(run):
+            say(logger, self.level, kind, "%s", self.text)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,20 +120,24 @@ class _Collector(logging.Handler):
         self.notes = notes
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.notes.append(Note(logger=record.name, level=record.levelno, text=record.getMessage()))
+        once = getattr(record, "once", None)
+        self.notes.append(Note(logger=record.name, level=record.levelno, text=record.getMessage(), once=once))
 
 
 @contextmanager
 def _collected(level: int) -> Iterator[list[Note]]:
-    """What rosse logs and what any library warns of, kept here instead of going to a worker's stderr."""
+    """What rosse logs and what any library warns of, kept here instead of going to a worker's stderr.
+
+    Where the worker is the process that shows it, its handlers get it when it is replayed, not now.
+    """
     notes: list[Note] = []
-    logger, handler = logging.getLogger("rosse"), _Collector(notes)
-    before = logger.propagate, logger.level
-    logger.addHandler(handler)
+    logger = logging.getLogger("rosse")
+    before = logger.propagate, logger.level, logger.handlers
+    logger.handlers = [_Collector(notes)]
     logger.propagate = False
     logger.setLevel(level)
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with apart(), warnings.catch_warnings(record=True) as caught:
             yield notes
         notes += [
             Note(logger="rosse.warnings", level=logging.INFO, text=f"{w.category.__name__}: {w.message}")
@@ -127,4 +146,4 @@ def _collected(level: int) -> Iterator[list[Note]]:
     finally:
         logger.propagate = before[0]
         logger.setLevel(before[1])
-        logger.removeHandler(handler)
+        logger.handlers = before[2]
