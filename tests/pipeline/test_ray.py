@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
+from numpy.typing import NDArray
 from toy_survey import Faulty, OnNodes, toy_job
 
 import rosse
 from rosse.errors import OptionError, RunError
+from rosse.io import FieldPsf, open_mosaic
+from rosse.pipeline.jobs import FieldOptions, field_job
 from rosse.pipeline.local import LocalEngine
 from rosse.pipeline.ray_engine import RayEngine
 from rosse.pipeline.run import run
@@ -53,6 +58,39 @@ def test_two_nodes_and_a_killed_worker_give_the_rows_of_a_local_run(address: str
     local, ray = (rosse.open_catalogue(tmp_path / name).to_arrow() for name in ("local", "ray"))
     assert local.num_rows == 40
     assert ray.equals(local)
+
+
+def test_a_field_is_measured_there_as_it_is_here(address: str, tmp_path: Path) -> None:
+    """Sky, detection, fits and merging over two nodes: the rows of a local run, to the last bit."""
+    image, psf = galsim_field()
+    fits.writeto(tmp_path / "field.fits", image)
+    mosaic = open_mosaic(tmp_path / "field.fits", zeropoint=25.0, scale=0.3, sigma=1.0)
+    engines = {"local": LocalEngine(workers=1), "ray": RayEngine(address=address)}
+    for name, engine in engines.items():
+        job = field_job([mosaic], psfs=[FieldPsf.constant(psf)], options=FieldOptions(size=256, margin=64))
+        assert len(job.partitions) == 4
+        assert run(job, tmp_path / name, engine=engine).failed == {}
+    local, ray = (rosse.open_catalogue(tmp_path / name).to_astropy() for name in engines)
+    assert len(local) >= 12
+    assert (local["status"] == "ok").sum() >= 10
+    assert ray.colnames == local.colnames
+    for name in local.colnames:
+        np.testing.assert_array_equal(ray[name], local[name], err_msg=name)
+
+
+def galsim_field() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Fourteen galaxies in 512 x 512 pixels, two of them on the seams of four partitions, and their PSF."""
+    galsim = pytest.importorskip("galsim")
+    rng = np.random.default_rng(3)
+    psf = galsim.Moffat(beta=3.5, fwhm=1.0)
+    image = galsim.ImageF(512, 512, scale=0.3)
+    places = [(80 + 116 * i, 90 + 110 * j) for i in range(4) for j in range(3)] + [(256, 256), (400, 257)]
+    for x, y in places:
+        galaxy = galsim.Sersic(n=rng.uniform(0.8, 3), half_light_radius=rng.uniform(0.8, 1.6), flux=6000)
+        galaxy = galsim.Convolve(galaxy.shear(q=rng.uniform(0.5, 0.9), beta=rng.uniform(0, 3) * galsim.radians), psf)
+        galaxy.drawImage(image, center=galsim.PositionD(x, y), add_to_image=True)
+    noise = rng.normal(100, 1, (512, 512))
+    return (image.array + noise).astype(np.float32), psf.drawImage(nx=25, ny=25, scale=0.3).array.astype(np.float64)
 
 
 def test_tile_that_always_kills_is_named_and_the_rest_goes_on(address: str, tmp_path: Path) -> None:
