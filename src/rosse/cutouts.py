@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from rosse.errors import InputError, rows_text
+from rosse.errors import UNNAMED, InputError, bands_text, rows_text
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +128,7 @@ class Cutouts:
         if mask is not None:
             keep &= ~_like("mask", mask, flux).astype(bool)
         weight = np.where(keep, _weight(flux, keep, sigma, ivar), 0.0)
-        if float(weight.max(initial=0.0)) > float(np.finfo(np.float32).max):
-            raise InputError("1 / sigma^2 is too large for float32; give image and noise in a smaller unit of flux")
+        _refuse_beyond_float32(weight)
         return cls(
             flux=torch.from_numpy(np.where(keep, flux, 0.0).astype(np.float32)),
             ivar=torch.from_numpy(weight.astype(np.float32)),
@@ -148,7 +147,7 @@ class Cutouts:
         height, width = self.frame
         many = "galaxy" if len(self) == 1 else "galaxies"
         psf = "no PSF" if self.psf is None else f"PSF of {self.psf.shape[-1]} pixels"
-        return f"Cutouts of {len(self)} {many} in {', '.join(self.bands)}: {width} x {height} pixels, {psf}"
+        return f"Cutouts of {len(self)} {many} in {bands_text(self.bands)}: {width} x {height} pixels, {psf}"
 
     def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any] | Tensor) -> Cutouts:
         """The chosen galaxies, always as a batch: ``cutouts[3]`` is a batch of one."""
@@ -175,7 +174,7 @@ class Cutouts:
         """The same galaxies in these bands only, in this order."""
         missing = [name for name in names if name not in self.bands]
         if missing:
-            raise InputError(f"no band {missing[0]!r} in these cutouts; they have {', '.join(self.bands)}")
+            raise InputError(f"no band {missing[0]!r} in these cutouts; they have {bands_text(self.bands)}")
         at = [self.bands.index(name) for name in names]
         psf = None if self.psf is None else self.psf[:, at]
         return self._trusted(
@@ -209,7 +208,8 @@ def stack_cutouts(parts: Sequence[Cutouts]) -> Cutouts:
     first = parts[0]
     for part in parts[1:]:
         if part.bands != first.bands:
-            raise InputError(f"cutouts in bands {first.bands} and {part.bands} cannot share a batch")
+            both = f"{bands_text(first.bands)} and in {bands_text(part.bands)}"
+            raise InputError(f"cutouts in {both} cannot share a batch")
         if not torch.equal(part.zeropoint.nan_to_num(-1.0), first.zeropoint.nan_to_num(-1.0)):
             raise InputError("cutouts with different zero points cannot share a batch; scale their flux first")
         if (part.psf is None) != (first.psf is None) or part.psf_has_pixel != first.psf_has_pixel:
@@ -263,7 +263,7 @@ def _stacked_psf(parts: Sequence[tuple[Tensor | None, int]]) -> Tensor:
 
 
 def _default_bands(count: int) -> tuple[str, ...]:
-    return ("band",) if count == 1 else tuple(f"band{i}" for i in range(count))
+    return (UNNAMED,) if count == 1 else tuple(f"band{i}" for i in range(count))
 
 
 def _check_pixels(flux: Tensor, ivar: Tensor) -> None:
@@ -365,6 +365,15 @@ def _weight(flux: NDArray[np.float64], keep: NDArray[np.bool_], sigma: Any, ivar
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(keep, 1.0 / np.square(noise), 0.0)
+
+
+def _refuse_beyond_float32(weight: NDArray[np.float64]) -> None:
+    limits = np.finfo(np.float32)
+    most = float(weight.max(initial=0.0))
+    if most > float(limits.max):
+        raise InputError("1 / sigma^2 is too large for float32; give image and noise in a smaller unit of flux")
+    if 0.0 < most < float(limits.tiny):
+        raise InputError("1 / sigma^2 is too small for float32; give image and noise in a larger unit of flux")
 
 
 def _psf_axes(psf: Any) -> Tensor:

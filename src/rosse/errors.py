@@ -77,6 +77,16 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {name!r}; {hint}"
 
 
+UNNAMED = "band"  # what a single band is called that nobody has named
+
+
+def bands_text(bands: Sequence[str]) -> str:
+    """Bands for a message: ``band r``, ``bands g, r``, or ``a band without a name``."""
+    if tuple(bands) == (UNNAMED,):
+        return "a band without a name"
+    return f"band{'s' if len(bands) != 1 else ''} {', '.join(bands)}"
+
+
 def rows_text(rows: Sequence[int], limit: int = 8) -> str:
     """Row numbers for a message, shortened: ``rows [1, 5, 7, ... 120 in all]``."""
     numbers = [int(row) for row in rows]

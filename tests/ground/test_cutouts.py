@@ -192,6 +192,10 @@ def test_from_arrays_refuses_sigma_that_is_not_positive(value: float) -> None:
             {"sigma": np.full((8, 6), 1e-20)},
             "1 / sigma^2 is too large for float32; give image and noise in a smaller unit",
         ),
+        (
+            {"sigma": np.full((8, 6), 1e25)},
+            "1 / sigma^2 is too small for float32; give image and noise in a larger unit",
+        ),
         ({"sigma": np.ones((8, 5))}, "sigma has shape (8, 5), which does not fit the image's (3, 1, 8, 6)"),
         ({"ivar": np.ones((2, 8, 6))}, "ivar has shape (2, 8, 6), which does not fit"),
         ({"ivar": np.ones((8, 6)), "mask": np.ones((6, 8))}, "mask has shape (6, 8), which does not fit"),
@@ -292,7 +296,7 @@ def test_bands_by_name() -> None:
     assert part.zeropoint.tolist() == [22.0, 20.0]
     assert part.psf is not None
     assert part.psf.shape[1] == 2
-    with pytest.raises(InputError, match="no band 'i' in these cutouts; they have g, r, z"):
+    with pytest.raises(InputError, match="no band 'i' in these cutouts; they have bands g, r, z"):
         cutouts.band("i")
 
 
@@ -371,4 +375,4 @@ def test_pad_psf_keeps_the_centre(size: int) -> None:
 
 def test_a_batch_describes_itself_in_one_line() -> None:
     cutouts = Cutouts.from_arrays(np.zeros((3, 10, 12)), sigma=1.0)
-    assert repr(cutouts) == "Cutouts of 3 galaxies in band: 12 x 10 pixels, no PSF"
+    assert repr(cutouts) == "Cutouts of 3 galaxies in a band without a name: 12 x 10 pixels, no PSF"

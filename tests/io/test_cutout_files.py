@@ -17,7 +17,7 @@ from PIL import Image
 
 from rosse.cutouts import Cutouts
 from rosse.errors import FileError, InputError, OptionError
-from rosse.io import CutoutFiles, FieldPsf, list_cutouts, load_cutouts, loading, read_cutouts
+from rosse.io import CutoutFiles, FieldPsf, list_cutouts, load_cutouts, loading, open_mosaic, read_cutouts
 
 RNG = np.random.default_rng(5)
 SIZE = 32
@@ -351,7 +351,6 @@ def test_manifest_with_different_zero_points(tmp_path: Path, caplog: pytest.LogC
     [
         ({"id": ["a", "a", "b"]}, "more than once: a"),
         ({"id": ["a", "", "b"]}, "empty in row 2"),
-        ({"ra": ["10", "12:00", "3"]}, "row 2: ra is '12:00'"),
         ({"ivar": ["x.fits"] * 3}, "sigma and ivar"),
     ],
 )
@@ -359,6 +358,50 @@ def test_impossible_manifests(tmp_path: Path, columns: dict[str, Any], message: 
     manifest(tmp_path, **columns).to_csv(tmp_path / "m.csv", index=False)
     with pytest.raises(InputError, match=message):
         list_cutouts(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("imgae", "image"), ("sigma_file", "sigma"), ("rms", "sigma"), ("PSF_FITS", "psf"), ("zero_point", "zeropoint")],
+)
+def test_columns_that_were_meant_are_named(
+    tmp_path: Path, wrong: str, right: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = manifest(tmp_path, zeropoint=[22.5] * 3).rename(columns={right: wrong})
+    table.to_csv(tmp_path / "m.csv", index=False)
+    if right in ("image", "sigma"):
+        with pytest.raises(InputError, match="rename 'imgae' to 'image'" if right == "image" else "no noise came"):
+            list_cutouts(tmp_path / "m.csv")
+    else:
+        list_cutouts(tmp_path / "m.csv")
+    assert f"its column '{wrong}' is not used; did you mean '{right}'?" in caplog.text
+
+
+def test_columns_of_a_catalogue_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    others = {name: [1.0, 2.0, 3.0] for name in ("mass", "size", "deg", "z", "RA_ERR", "mag_r", "class", "sigma_file")}
+    manifest(tmp_path, **others).to_csv(tmp_path / "m.csv", index=False)
+    list_cutouts(tmp_path / "m.csv")
+    assert not caplog.records
+
+
+def test_capital_letters_of_columns_do_not_matter(tmp_path: Path) -> None:
+    table = manifest(tmp_path, RA=[10.0, 20.0, 30.0], Dec=[-1.0, 0.0, 1.0], X=[5.0] * 3)
+    table.rename(columns={"image": "Image", "id": "ID"}).to_csv(tmp_path / "m.csv", index=False)
+    entries = list_cutouts(tmp_path / "m.csv")
+    assert [entry.ra for entry in entries] == [10, 20, 30]
+    assert entries[2].id == "0012"
+    assert np.isnan(entries[0].x)  # of which image, and counted from where, nobody knows
+
+
+def test_numbers_that_are_none_cost_one_galaxy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = manifest(tmp_path, ra=["10", "12:00", "3"], dec=[1, 2, 3], scale=[0.2, 0.2, "small"])
+    table.to_csv(tmp_path / "m.csv", index=False)
+    cutouts, broken = load_cutouts(list_cutouts(tmp_path / "m.csv"))
+    assert cutouts is not None
+    assert cutouts.id.tolist() == table["id"].tolist()[:2]
+    np.testing.assert_array_equal(cutouts.ra, [10, np.nan])
+    assert "m.csv: ra is no number of degrees: row 2 '12:00'; the position is" in caplog.text
+    assert [one.reason for one in broken] == ["scale is 'small' in m.csv; a number is wanted"]
 
 
 def test_manifest_without_images(tmp_path: Path) -> None:
@@ -570,7 +613,7 @@ def test_other_bands_than_the_first_galaxy(tmp_path: Path) -> None:
     fits.writeto(tmp_path / "a.fits", np.stack([stamp()] * 2), fits.Header({"BANDS": "gr"}))
     fits.writeto(tmp_path / "b.fits", np.stack([stamp()] * 2), fits.Header({"BANDS": "gz"}))
     _, broken = load_cutouts(list_cutouts([tmp_path / "a.fits", tmp_path / "b.fits"], sigma=1.0))
-    assert "bands g, z, the first galaxy g, r" in broken[0].reason
+    assert "it has bands g, z, the first galaxy bands g, r" in broken[0].reason
 
 
 def test_entries_go_to_other_processes(tmp_path: Path) -> None:
@@ -667,5 +710,53 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [0.0, -2.0])
 def test_impossible_gains(tmp_path: Path, value: float) -> None:
-    with pytest.raises(FileError, match=r"gain is -?[02]; a positive number is wanted"):
-        read_cutouts(folder(tmp_path / "g"), gain=value)
+    with pytest.raises(OptionError, match=r"gain is -?[02]; a positive number is wanted"):
+        list_cutouts(folder(tmp_path / "g"), gain=value)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("what", ["scale", "sigma", "ivar", "variance", "weight"])
+def test_impossible_numbers_are_refused_before_a_file_is_read(tmp_path: Path, what: str, value: float) -> None:
+    fits.writeto(tmp_path / "a.fits", stamp())
+    with pytest.raises(OptionError, match=rf"{what} is (0|-1|nan|inf); a positive number"):
+        list_cutouts(tmp_path / "a.fits", **{"sigma": 1.0, what: value} if what == "scale" else {what: value})
+
+
+def test_a_map_named_for_a_band_that_the_image_does_not_name(tmp_path: Path) -> None:
+    for name in ("a", "w"):
+        fits.writeto(tmp_path / f"{name}.fits", np.ones((SIZE, SIZE)))
+    with pytest.raises(InputError, match=r"ivar is given for band r, but the image's band has no name; .*--bands r"):
+        open_mosaic(tmp_path / "a.fits", ivar={"r": tmp_path / "w.fits"})
+
+
+# --- units of flux ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exponent", [25, -19, -30])
+@pytest.mark.parametrize("kind", ["sigma", "variance", "ivar"])
+def test_any_unit_of_flux(tmp_path: Path, kind: str, exponent: int, caplog: pytest.LogCaptureFixture) -> None:
+    """What an image in erg/s/cm^2/Hz holds is beyond float32: S/N and magnitudes are those of any other unit."""
+    unit, power = 10.0**exponent, {"sigma": 1, "variance": 2, "ivar": -2}[kind]
+    fits.writeto(tmp_path / "a.fits", stamp() * unit)
+    fits.writeto(tmp_path / "n.fits", np.full((SIZE, SIZE), unit**power))
+    read = read_cutouts([tmp_path / "a.fits"], **{kind: tmp_path / "n.fits"}, zeropoint=2.5 * exponent)
+    truth = read_cutouts([tmp_path / "a.fits"], sigma=unit, zeropoint=2.5 * exponent)
+    for cutouts in (read, truth):
+        np.testing.assert_allclose((cutouts.flux * cutouts.ivar.sqrt())[0, 0].numpy(), stamp(), rtol=1e-5, atol=1e-6)
+        mag = cutouts.zeropoint[0] - 2.5 * torch.log10(cutouts.flux.double().sum())
+        assert float(mag) == pytest.approx(-2.5 * np.log10(stamp().sum()), abs=1e-4)
+        assert 1e-6 < float(cutouts.ivar.median()) ** -0.5 < 1e6
+    assert "fluxes are given in units of 1e" in caplog.text
+    with pytest.raises(FileError, match=r"beyond single precision; tell its zero point"):
+        read_cutouts([tmp_path / "a.fits"], **{kind: tmp_path / "n.fits"})
+
+
+def test_units_of_flux_that_differ_by_far_are_brought_to_one(tmp_path: Path) -> None:
+    for name, exponent in (("a", 0), ("b", -30)):
+        fits.writeto(tmp_path / f"{name}.fits", stamp() * 10.0**exponent)
+        fits.writeto(tmp_path / f"{name}_s.fits", np.full((SIZE, SIZE), 10.0**exponent))
+    lines = "a,a.fits,a_s.fits,22.5\nb,b.fits,b_s.fits,-52.5\n"
+    (tmp_path / "m.csv").write_text("id,image,sigma,zeropoint\n" + lines)
+    cutouts = read_cutouts(tmp_path / "m.csv")
+    assert torch.allclose(cutouts.flux[0], cutouts.flux[1], rtol=1e-5)
+    assert torch.allclose(cutouts.ivar[0], cutouts.ivar[1], rtol=1e-5)

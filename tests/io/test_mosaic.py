@@ -175,7 +175,7 @@ def test_one_file_per_band(tmp_path: Path) -> None:
 
 def test_missing_band_of_a_map(tmp_path: Path) -> None:
     path = write(tmp_path / "g.fits", ("", FLUX))
-    with pytest.raises(InputError, match="sigma lacks the band r"):
+    with pytest.raises(InputError, match="sigma lacks band r; it has band g"):
         open_mosaic({"g": path, "r": path}, sigma={"g": path})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from rosse.errors import InputError, OptionError
+from rosse.errors import UNNAMED, InputError, OptionError
 from rosse.io.headers import header_band, header_gain, header_saturation, header_zeropoint
 from rosse.io.say import say
 from rosse.io.source import Source
@@ -20,8 +20,6 @@ from rosse.surveys import Survey
 log = logging.getLogger(__name__)
 
 TOLERANCE = 0.05  # pixel scales that differ by more are a mistake somewhere, not a distortion
-
-UNNAMED = "band"  # what a single band is called that nobody has named
 
 MOST_BANDS = 24  # more planes than that are hardly bands that nobody has named
 
@@ -161,10 +159,15 @@ def _fill(
     return np.where(np.isfinite(out), out, survey)
 
 
+def check_scale(given: float | None) -> None:
+    """Refuse a pixel scale that is none."""
+    if given is not None and not (np.isfinite(given) and given > 0):
+        raise OptionError(f"scale is {given:g}; a positive number of arcsec/pixel is wanted")
+
+
 def image_scale(source: Source, wcs: WCS | None, survey: Survey | None, given: float | None) -> float:
     """Arcsec/pixel: the argument, else the WCS at the centre, else the survey's; warns where they disagree."""
-    if given is not None and not (np.isfinite(given) and given > 0):
-        raise OptionError(f"scale is {given!r}; a positive number of arcsec/pixel is wanted")
+    check_scale(given)
     height, width = source.shape
     known: list[tuple[str, float]] = [] if given is None else [("argument", float(given))]
     if wcs is not None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rosse.errors import InputError
+from rosse.errors import InputError, OptionError
+from rosse.io.calibration import check_scale
+from rosse.io.noise import check_number, one_noise
 from rosse.io.noise import mask_kind as checked_mask
-from rosse.io.noise import one_noise
 from rosse.io.patterns import Pattern, find_pattern
 from rosse.io.source import PICTURE_SUFFIXES
 from rosse.surveys import Survey
@@ -72,6 +73,7 @@ class CutoutFiles:
     ra, dec : degrees; NaN: taken from the image's WCS.
     x, y : position in the field, pixels from 0, at which a PSF that varies over the field is taken; NaN where unknown.
     scale, zeropoint, bands : of this galaxy, where a manifest gives them; they win over `reading`.
+    fault : why it cannot be read whatever its files hold, e.g. a zero point that is no number; empty otherwise.
     reading : what holds for all.
     """
 
@@ -87,6 +89,7 @@ class CutoutFiles:
     scale: float | None = None
     zeropoint: float | tuple[float, ...] | None = None
     bands: tuple[str, ...] | None = None
+    fault: str = ""
     reading: Reading = field(default_factory=Reading)
 
 
@@ -115,6 +118,7 @@ def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     from rosse.io.listing import list_entries
 
     about = None if survey is None else find_survey(survey)
+    _check_numbers(scale, gain)
     reading = Reading(
         survey=about,
         bands=None if bands is None else (bands,) if isinstance(bands, str) else tuple(bands),
@@ -130,6 +134,7 @@ def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     given: dict[str, Any] = {"psf": None if psf is False else psf, "mask": None if mask is False else mask}
     noise = one_noise(sigma=sigma, variance=variance, ivar=ivar, weight=weight)
     if noise is not None:
+        check_number(*noise)
         given[noise[0]] = noise[1]
     kind = None if mask_kind is None and mask_bits is None else checked_mask(mask_kind, mask_bits)
     entries = list_entries(source, find_pattern(pattern), given, reading, kind)
@@ -137,6 +142,15 @@ def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     _refuse_twice([entry.id for entry in entries])
     _need_noise(entries, estimate_noise)
     return entries
+
+
+def _check_numbers(scale: float | None, gain: PerBand) -> None:
+    """What is wrong for every galaxy is said once, before any file is opened."""
+    check_scale(scale)
+    values = gain.values() if isinstance(gain, Mapping) else gain if isinstance(gain, Sequence) else (gain,)
+    for value in values:
+        if value is not None and not float(value) > 0:
+            raise OptionError(f"gain is {float(value):g}; a positive number is wanted")
 
 
 def _refuse_twice(ids: Sequence[str]) -> None:

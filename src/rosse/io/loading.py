@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rosse.errors import FileError, InputError
+from rosse.errors import UNNAMED, FileError, InputError, bands_text
 from rosse.io.calibration import Calibration, calibrate, image_scale
 from rosse.io.choose import split_name
 from rosse.io.cutout_files import CutoutFiles, Files, PerBand, is_picture, list_cutouts
-from rosse.io.noise import bad_pixels, neighbours, sky_sigma, to_ivar, weight_factor
+from rosse.io.noise import bad_pixels, exact_ivar, neighbours, sky_sigma, weight_factor
 from rosse.io.patterns import Pattern
 from rosse.io.planes import native
 from rosse.io.psf_files import FieldPsf, read_psf, unit_sum
 from rosse.io.say import once, say
 from rosse.io.source import Source, open_map, open_source
+from rosse.io.units import nearer_zeropoint, within_precision
 from rosse.io.wcs import celestial_wcs, local_frame
 from rosse.surveys import Survey
 
@@ -153,15 +154,18 @@ def _load(entry: CutoutFiles) -> Cutouts:
     """One galaxy as a batch of one."""
     from rosse.cutouts import Cutouts
 
+    if entry.fault:
+        raise InputError(entry.fault)
     image, calibration = _image(entry)
     flux = _pixels(image)
     keep = np.isfinite(flux) & ~_masked(entry, image)
     ivar = _ivar(entry, image, calibration, flux, keep)
+    flux, ivar, zeropoint = within_precision(entry.id, flux, np.where(keep, ivar, 0.0), calibration.zeropoint)
     where = _where(entry, image)
     psf, has_pixel = _psf(entry, image)
     return Cutouts.from_arrays(
-        flux[None], ivar=np.where(keep, ivar, 0.0)[None], psf=psf, psf_has_pixel=has_pixel, id=[entry.id],
-        bands=calibration.bands, zeropoint=calibration.zeropoint, **where,
+        flux[None], ivar=ivar[None], psf=psf, psf_has_pixel=has_pixel, id=[entry.id],
+        bands=calibration.bands, zeropoint=zeropoint, **where,
     )  # fmt: skip
 
 
@@ -234,7 +238,7 @@ def _ivar(
             raise InputError(f"{plane.label} is both the image and its {reading.noise_kind}; name its extension")
         factor = weight_factor(image.planes[i], plane) if reading.noise_kind == "weight" else 1.0
         _refuse_impossible(reading.noise_kind, values, keep[i], plane.label)
-        out[i] = to_ivar(reading.noise_kind, np.where(keep[i], values, 1.0), factor)[0]
+        out[i] = exact_ivar(reading.noise_kind, np.where(keep[i], values, 1.0), factor)[0]
     return out
 
 
@@ -260,7 +264,8 @@ def _measured_ivar(
         if is_picture(entry.image):
             sigma = max(sigma, 12**-0.5)  # a step of one grey level is noise, too
         if not sigma > 0:
-            raise InputError(f"band {band}: the sky shows no noise to measure; give sigma")
+            where = "" if band == UNNAMED else f"band {band}: "
+            raise InputError(f"{where}the sky shows no noise to measure; give sigma")
         variance = np.full(flux[i].shape, sigma**2)
         if np.isfinite(calibration.gain[i]):
             variance += np.where(keep[i], np.clip(flux[i] - sky, 0.0, None), 0.0) / calibration.gain[i]
@@ -323,7 +328,7 @@ def _cached_psf(path: str, has_pixel: bool, changed: int) -> FieldPsf:
 
 def _refuse_misfit(part: Cutouts, first: Cutouts) -> None:
     if part.bands != first.bands:
-        raise InputError(f"it has the bands {', '.join(part.bands)}, the first galaxy {', '.join(first.bands)}")
+        raise InputError(f"it has {bands_text(part.bands)}, the first galaxy {bands_text(first.bands)}")
     if (part.psf is None) != (first.psf is None) or part.psf_has_pixel != first.psf_has_pixel:
         raise InputError("it has no PSF, but the first galaxy has" if part.psf is None else
                          "its PSF is of another kind than the first galaxy's")  # fmt: skip
@@ -338,12 +343,12 @@ def _one_zeropoint(parts: list[Cutouts], entry: CutoutFiles) -> list[Cutouts]:
     stack = np.stack([part.zeropoint.numpy() for part in parts])
     wanted = stack[0]
     if reading.common_zeropoint is not None:
-        wanted = np.full(stack.shape[1], reading.common_zeropoint)
+        wanted = nearer_zeropoint(np.full(stack.shape[1], reading.common_zeropoint), stack[0])
     elif (np.ptp(np.nan_to_num(stack), axis=0) > 0).any():
         survey = reading.survey
         of_survey = [survey.zeropoint[survey.index(b)] if survey and b in survey.bands else NANOMAGGIE
                      for b in parts[0].bands]  # fmt: skip
-        wanted = np.where(np.isfinite(stack[0]), of_survey, np.nan)
+        wanted = np.where(np.isfinite(stack[0]), nearer_zeropoint(np.array(of_survey), stack[0]), np.nan)
         say(log, logging.WARNING, "zero points", "the cutouts' zero points differ; their fluxes are brought to %s",
             ", ".join(f"{value:g}" for value in wanted))  # fmt: skip
     return [_rescaled(part, wanted) for part in parts]
@@ -355,6 +360,6 @@ def _rescaled(part: Cutouts, wanted: NDArray[np.float64]) -> Cutouts:
     step = np.where(np.isfinite(wanted), wanted - part.zeropoint.numpy(), 0.0)
     if not step.any():
         return part
-    factor = torch.as_tensor(10 ** (0.4 * step), dtype=torch.float32)[:, None, None]
-    return replace(part, flux=part.flux * factor, ivar=part.ivar / factor**2,
+    factor = torch.as_tensor(10 ** (0.4 * step))[:, None, None]
+    return replace(part, flux=(part.flux * factor).float(), ivar=(part.ivar / factor**2).float(),
                    zeropoint=torch.as_tensor(wanted, dtype=torch.float64))  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 
 from rosse.errors import FileError, InputError
 from rosse.io.choose import split_name
+from rosse.io.columns import ID_COLUMNS, IMAGE_COLUMNS, known_case, near_misses, numbers, warn_of_near_misses
 from rosse.io.cutout_files import CutoutFiles, Reading
 from rosse.io.noise import NOISE_KINDS
 from rosse.io.patterns import galaxy_name
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ID_COLUMNS = ("id", "name", "objid", "object_id", "source_id", "iauname", "id_str")
-IMAGE_COLUMNS = ("image", "file", "filename", "path", "file_loc", "image_path")
+# What becomes of a row whose number cannot be read.
+_ELSEWHERE = "the position is that of the image's WCS, if it has one"
+_MIDDLE = "a PSF that varies is taken at the middle of its field"
+_LEFT_OUT = "these galaxies count as unreadable"
 
 
 def manifest_entries(path: Path, reading: Reading) -> list[CutoutFiles]:
@@ -35,10 +38,11 @@ def manifest_entries(path: Path, reading: Reading) -> list[CutoutFiles]:
     ``y``; ``scale``; ``zeropoint``; ``bands``. Columns of files may come once per band, as ``image_g``. Other columns
     are left alone. Paths are relative to the manifest. Without an image column the pictures are found by the id.
     """
-    table = read_table(path)
+    table = known_case(read_table(path))
     if not len(table):
         raise InputError(f"{path} has no rows")
     bands = _image_bands(table)
+    warn_of_near_misses(path, table, bands)
     images = _files(path, table, "image", bands) or _files_named(path, table)
     kind = _noise_column(path, table, bands)
     noise = _files(path, table, kind, bands) if kind else [()] * len(table)
@@ -47,7 +51,7 @@ def manifest_entries(path: Path, reading: Reading) -> list[CutoutFiles]:
             log.info("%s: its column %s is used before %s", path, kind, reading.noise_kind)
         reading = replace(reading, noise_kind=kind)
     psf, mask = _files(path, table, "psf", bands), _files(path, table, "mask", bands)
-    zeropoints = _zeropoints(table, bands)
+    zeropoints, faults = _zeropoints(path, table, bands)
     told = sorted({z for z in zeropoints if isinstance(z, float)})
     if len(told) > 1:
         log.warning(
@@ -56,14 +60,17 @@ def manifest_entries(path: Path, reading: Reading) -> list[CutoutFiles]:
         reading = replace(reading, common_zeropoint=told[0])
     if bands and reading.bands is None:
         reading = replace(reading, bands=bands)
-    number = {key: _numbers(path, table, key) for key in ("ra", "dec", "x", "y", "scale")}
+    number = {key: numbers(path, table, key, _ELSEWHERE)[0] for key in ("ra", "dec")}
+    number |= {key: numbers(path, table, key, _MIDDLE)[0] for key in ("x", "y")}
+    number["scale"], bad = numbers(path, table, "scale", _LEFT_OUT)
+    faults |= {row: f"scale is {text!r} in {path.name}; a number is wanted" for row, text in bad.items()}
     names = _ids(path, table, images)
     return [
         CutoutFiles(
             id=names[i], image=images[i], noise=noise[i], psf=psf[i] if psf else (), mask=mask[i] if mask else (),
             ra=number["ra"][i], dec=number["dec"][i], x=number["x"][i], y=number["y"][i],
             scale=None if np.isnan(number["scale"][i]) else float(number["scale"][i]), zeropoint=zeropoints[i],
-            bands=_row_bands(table, i), reading=reading,
+            bands=_row_bands(table, i), fault=faults.get(i, ""), reading=reading,
         )
         for i in range(len(table))
     ]  # fmt: skip
@@ -136,28 +143,24 @@ def _noise_column(path: Path, table: pd.DataFrame, bands: Sequence[str]) -> str:
     return kinds[0] if kinds else ""
 
 
-def _numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    if column not in table.columns:
-        return np.full(len(table), np.nan)
-    out = np.full(len(table), np.nan)
-    for i, text in enumerate(table[column]):
-        if text and text.lower() not in ("nan", "null", "none"):
-            try:
-                out[i] = float(text)
-            except ValueError as err:
-                raise InputError(f"{path}, row {i + 1}: {column} is {text!r}; a number is wanted") from err
-    return out
-
-
-def _zeropoints(table: pd.DataFrame, bands: Sequence[str]) -> list[float | tuple[float, ...] | None]:
-    if "zeropoint" in table.columns:
-        values = _numbers(Path(), table, "zeropoint")
-        return [None if np.isnan(value) else float(value) for value in values]
+def _zeropoints(
+    path: Path, table: pd.DataFrame, bands: Sequence[str]
+) -> tuple[list[float | tuple[float, ...] | None], dict[int, str]]:
+    """Zero point of each row, and row → why it has none that could be used."""
     columns = [f"zeropoint_{band}" for band in bands]
-    if columns and all(column in table.columns for column in columns):
-        each = np.stack([_numbers(Path(), table, column) for column in columns], axis=1)
-        return [tuple(float(v) for v in row) for row in each]
-    return [None] * len(table)
+    if "zeropoint" in table.columns:
+        columns = ["zeropoint"]
+    elif not columns or not all(column in table.columns for column in columns):
+        return [None] * len(table), {}
+    faults: dict[int, str] = {}
+    values = []
+    for column in columns:
+        each, bad = numbers(path, table, column, _LEFT_OUT)
+        values.append(each)
+        faults |= {row: f"{column} is {text!r} in {path.name}; a number is wanted" for row, text in bad.items()}
+    if columns == ["zeropoint"]:
+        return [None if np.isnan(value) else float(value) for value in values[0]], faults
+    return [tuple(float(v) for v in row) for row in np.stack(values, axis=1)], faults
 
 
 def _row_bands(table: pd.DataFrame, row: int) -> tuple[str, ...] | None:
@@ -193,9 +196,11 @@ def _files_named(path: Path, table: pd.DataFrame) -> list[tuple[str, ...]]:
                 found.setdefault(file.name.split(".fits")[0] if ".fits" in file.name else file.stem, str(file))
     names = [str(value) for value in table[column]]
     if not any(name in found for name in names):
+        meant = [c for c, role in near_misses(list(table.columns)).items() if role == "image"]
+        hint = f"; rename {meant[0]!r} to 'image' if that is it" if meant else ""
         raise InputError(
             f"{path} has no image column (one of {', '.join(IMAGE_COLUMNS)}, or image_BAND), and no picture "
-            f"beside it is named as its {column}; its columns are {', '.join(table.columns[:12])}"
+            f"beside it is named as its {column}; its columns are {', '.join(table.columns[:12])}{hint}"
         )
     log.info("%s has no image column; pictures are found by %s", path, column)
     return [(found.get(name, os.path.join(path.parent, f"{name}.jpg")),) for name in names]

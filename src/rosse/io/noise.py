@@ -29,6 +29,13 @@ def one_noise(**maps: Any) -> tuple[str, Any] | None:
     return next(iter(given.items()), None)
 
 
+def check_number(kind: str, value: Any) -> None:
+    """Refuse one number for all pixels that cannot be a noise; maps pass."""
+    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if is_number and not (np.isfinite(value) and value > 0):
+        raise OptionError(f"{kind} is {float(value):g}; a positive number is wanted")
+
+
 def mask_kind(kind: str | None, bits: int | None, default: str = "bool") -> str:
     """The kind of a mask, checked: bits need to be named, and naming them means a bit plane."""
     if bits is not None and (isinstance(bits, bool) or int(bits) <= 0):
@@ -48,6 +55,15 @@ def to_ivar(kind: str, values: NDArray[Any], factor: float = 1.0) -> tuple[NDArr
     Zero sigma or variance would be infinite certainty: survey maps write it where they have no data, so it becomes
     zero `ivar`, and is counted. Infinite sigma and zero weight are the proper ways to say "no data" and are not.
     """
+    ivar, unusable = exact_ivar(kind, values, factor)
+    out = float32(ivar)
+    unusable |= ~np.isfinite(out)
+    out[unusable] = 0.0
+    return out, int(unusable.sum())
+
+
+def exact_ivar(kind: str, values: NDArray[Any], factor: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The same in double precision, whatever the unit of flux, and which values are no noise."""
     map_ = values.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if kind == "sigma":
@@ -56,10 +72,8 @@ def to_ivar(kind: str, values: NDArray[Any], factor: float = 1.0) -> tuple[NDArr
             ivar, unusable = 1.0 / map_, ~(map_ > 0)
         else:
             ivar, unusable = map_ * factor, ~(map_ >= 0) | np.isposinf(map_)
-    out = float32(np.where(unusable, 0.0, ivar))
-    unusable |= ~np.isfinite(out)
-    out[unusable] = 0.0
-    return out, int(unusable.sum())
+    unusable |= ~np.isfinite(ivar)
+    return np.where(unusable, 0.0, ivar), unusable
 
 
 def bad_pixels(kind: str, values: NDArray[Any], bits: int | None = None) -> NDArray[np.bool_]:

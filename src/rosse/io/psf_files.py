@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rosse.errors import InputError, OptionError
+from rosse.errors import UNNAMED, InputError, OptionError, bands_text
 from rosse.io import psfex
 from rosse.io.choose import split_name
 from rosse.io.psfex import Model
@@ -112,7 +112,7 @@ class FieldPsf:
         One plane serves for one band, whatever it is called, and, where it has no name, for all; either is said.
         """
         if len(self.basis) == 1 and (not self.bands or len(bands) == 1):
-            if self.bands and self.bands != tuple(bands) and "band" not in (self.bands[0], bands[0]):
+            if self.bands and self.bands != tuple(bands) and UNNAMED not in (self.bands[0], bands[0]):
                 say(log, logging.WARNING, "psf band", "the PSF of band %s is used for band %s", self.bands[0], bands[0])
             if len(bands) > 1:
                 say(log, logging.WARNING, "one psf", "one PSF serves for all bands (%s)", ", ".join(bands))
@@ -121,8 +121,10 @@ class FieldPsf:
             return replace(self, bands=tuple(bands))
         missing = [band for band in bands if band not in self.bands]
         if missing:
-            has = f"bands {', '.join(self.bands)}" if self.bands else f"{len(self.basis)} planes without names"
-            raise InputError(f"the PSF lacks band {', '.join(missing)}; it has {has}")
+            has = bands_text(self.bands) if self.bands else f"{len(self.basis)} planes without names"
+            if missing == [UNNAMED]:
+                raise InputError(f"the image has a band without a name, the PSF has {has}; name the image's with bands")
+            raise InputError(f"the PSF lacks {bands_text(missing)}; it has {has}")
         return replace(self, basis=self.basis[[self.bands.index(band) for band in bands]], bands=tuple(bands))
 
     def to_fits(self, path: str | os.PathLike[str]) -> None:

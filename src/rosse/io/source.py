@@ -13,7 +13,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from rosse.errors import FileError, InputError, OptionError
+from rosse.errors import UNNAMED, FileError, InputError, OptionError, bands_text
 from rosse.io.choose import find_image, split_name
 from rosse.io.planes import ConstantPlane, NpyPlane, Plane, array_planes
 from rosse.io.say import say
@@ -74,14 +74,19 @@ def open_map(value: Any, image: Source, *, role: str, like: str = "") -> Source:
     """Open a map that belongs to an image: one plane for each of its planes, or one for all of them."""
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         if not (np.isfinite(value) and value > 0):
-            raise OptionError(f"{role} is {value}; a positive number is wanted")
+            raise OptionError(f"{role} is {float(value):g}; a positive number is wanted")
         constant = ConstantPlane(label=role, shape=image.shape, value=float(value))
         return Source(label=role, planes=(constant,) * len(image.planes))
     source = open_source(value, role=role, like=like)
     if isinstance(value, Mapping) or (source.bands and set(image.bands) <= set(source.bands)):
         missing = [band for band in image.bands if band not in source.bands]
+        if missing == [UNNAMED]:
+            raise InputError(
+                f"{role} is given for {bands_text(source.bands)}, but the image's band has no name; name it with bands "
+                f"(--bands {source.bands[0]}), or give the {role} without a name"
+            )
         if missing:
-            raise InputError(f"{role} lacks the band {', '.join(missing)}; it has {', '.join(source.bands)}")
+            raise InputError(f"{role} lacks {bands_text(missing)}; it has {bands_text(source.bands)}")
         source = source.select([source.bands.index(band) for band in image.bands])
     if source.shape != image.shape:
         raise InputError(f"{source.label} ({role}) has {_size(source)} pixels, {image.label} has {_size(image)}")
