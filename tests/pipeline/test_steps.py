@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ def test_a_field_that_shows_no_psf_is_measured_and_it_is_said(tmp_path: Path, ca
 def test_tiles_must_be_alike(field: Field, tmp_path: Path) -> None:
     mosaic = open_mosaic(field[0], zeropoint=25.0)
     other = open_mosaic(field[0], bands=["r"], name="other", zeropoint=25.0)
-    with pytest.raises(InputError, match="other has the bands r"):
+    with pytest.raises(InputError, match=r"other has band r, field a band without a name; .* --bands"):
         field_job([mosaic, other], psfs=[None, None])
     plain = open_mosaic(np.zeros((99, 99)), name="plain", bands=mosaic.bands)
     with pytest.raises(InputError, match="pixel scale of one of field and plain"):
@@ -268,6 +269,35 @@ def test_figures_are_drawn_where_asked(folder: Path, tmp_path: Path) -> None:
     fitting = Fitting(figures=tmp_path / "figures")
     run(file_job(list_cutouts(folder, scale=0.4, zeropoint=22.5)[:2], fitting=fitting), tmp_path / "out", engine=ONE)
     assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == ["g00.png", "g01.png"]
+
+
+def test_figures_are_drawn_later_without_new_rows(folder: Path, tmp_path: Path) -> None:
+    entries = list_cutouts(folder, scale=0.4, zeropoint=22.5)
+    run(file_job(entries), tmp_path / "out", engine=ONE)
+    written = (tmp_path / "out" / "run.json").read_bytes()
+    figures = tmp_path / "figures"
+    report = run(file_job(entries, fitting=Fitting(figures=figures)), tmp_path / "out", engine=ONE)
+    assert sorted(p.stem for p in figures.iterdir()) == [f"g{i:02d}" for i in range(5)]
+    assert report.computed == {}
+    assert (tmp_path / "out" / "run.json").read_bytes() == written
+    (figures / "g03.png").unlink()
+    (figures / "g01.png").write_text("left as it is")
+    run(file_job(entries, fitting=Fitting(figures=figures)), tmp_path / "out", engine=ONE)
+    assert (figures / "g03.png").exists()
+    assert (figures / "g01.png").read_text() == "left as it is"
+
+
+def test_figures_of_a_field_are_drawn_later(field: Field, measured: Path, tmp_path: Path) -> None:
+    shutil.copytree(measured, tmp_path / "out")
+    figures = FieldOptions(size=160, margin=64, fitting=Fitting(figures=tmp_path / "figures"))
+    run(job(field[0], options=figures), tmp_path / "out", engine=ONE)
+    table = rows(tmp_path / "out")
+    drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert set(table["id"][table["status"] == "ok"]) <= drawn
+    assert not (tmp_path / "out" / "parts").exists()
+    (tmp_path / "figures" / f"{table['id'][table['status'] == 'ok'][0]}.png").unlink()
+    run(job(field[0], options=figures), tmp_path / "out", engine=ONE)
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == drawn
 
 
 def test_columns_of_an_empty_partition_fit_those_of_a_full_one(measured: Path) -> None:

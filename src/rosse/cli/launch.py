@@ -25,7 +25,7 @@ def fitting_of(options: Measuring) -> Fitting:
     """How galaxies are fitted."""
     from rosse.pipeline.rows import Fitting
 
-    figures = Path(options.plot) if options.plot else None
+    figures = Path(options.plot).expanduser().absolute() if options.plot else None
     return Fitting(model=model_of(options.model), device=device_of(options.device), figures=figures)
 
 

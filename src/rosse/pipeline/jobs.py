@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rosse.detection import DetectOptions, build_psf
-from rosse.errors import InputError
+from rosse.errors import InputError, bands_text
 from rosse.io.choose import split_name
 from rosse.pipeline.directory import PARTS
+from rosse.pipeline.figures import ChunksWithout, RegionsWithout
 from rosse.pipeline.overlaps import Once
 from rosse.pipeline.partitions import MARGIN, SIZE, file_name, file_partitions, survey_partitions
 from rosse.pipeline.parts import storage
 from rosse.pipeline.rows import Fitting
-from rosse.pipeline.run import Job
+from rosse.pipeline.run import Job, nothing
 from rosse.pipeline.steps import FitFiles, MeasureField, first_readable
 from rosse.pipeline.task import Step
 
@@ -76,12 +77,19 @@ def field_job(
         options={**_field_record(options), **(record or {})},
         inputs=tuple(inputs),
         merge=Once(partitions={p.key: p for p in partitions}, mosaics=mosaics, radius=options.match),
+        lacking=nothing
+        if options.fitting.figures is None
+        else RegionsWithout(partitions=partitions, mosaics=mosaics, folder=options.fitting.figures),
         command="run",
     )
 
 
 def file_job(
-    entries: Sequence[CutoutFiles], *, fitting: Fitting | None = None, record: Mapping[str, Any] | None = None
+    entries: Sequence[CutoutFiles],
+    *,
+    fitting: Fitting | None = None,
+    inputs: Iterable[Path] = (),
+    record: Mapping[str, Any] | None = None,
 ) -> Job:
     """Job that fits cutouts.
 
@@ -89,16 +97,19 @@ def file_job(
     ----------
     entries : what `rosse.io.list_cutouts` found.
     fitting : how to fit.
+    inputs : files beside those of the entries, e.g. the manifest.
     record : further options that decide the result, e.g. pixel scale and zero point.
     """
     fitting = fitting or Fitting()
     named = {name for entry in entries for name in (*entry.image, *entry.noise, *entry.psf, *entry.mask)}
     files = sorted({Path(split_name(name)[0]) for name in named})
+    chunks = file_partitions(entries)
     return Job(
-        partitions=file_partitions(entries),
+        partitions=chunks,
         prepare=functools.partial(_prepare_files, entries, fitting),
         options={**_fitting_record(fitting), **(record or {})},
-        inputs=[path for path in files if path.exists()],  # a missing one is a galaxy that cannot be read
+        inputs=[*inputs, *(path for path in files if path.exists())],  # a missing one is a galaxy that cannot be read
+        lacking=nothing if fitting.figures is None else ChunksWithout(chunks=chunks, folder=fitting.figures),
         command="fit",
     )
 
@@ -114,7 +125,6 @@ def _fitting_record(fitting: Fitting) -> dict[str, Any]:
         "model": "Sersic()" if fitting.model is None else repr(fitting.model),
         "fit": "default" if fitting.options is None else asdict(fitting.options),
         "device": fitting.device,
-        "figures": fitting.figures is not None,
     }
 
 
@@ -176,8 +186,8 @@ def _check_alike(mosaics: Sequence[Mosaic]) -> None:
     for other in mosaics[1:]:
         if other.bands != first.bands:
             raise InputError(
-                f"{other.name} has the bands {', '.join(other.bands)}, {first.name} {', '.join(first.bands)}; "
-                "tiles of one run need the same"
+                f"{other.name} has {bands_text(other.bands)}, {first.name} {bands_text(first.bands)}; "
+                "tiles of one run need the same, in the same order: name them with --bands"
             )
         if np.isfinite(other.scale) != np.isfinite(first.scale):
             raise InputError(

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rosse.errors import RosseError
-from rosse.pipeline.partitions import file_name
+from rosse.pipeline.figures import figure_path
 from rosse.status import Status
 from rosse.tables import to_arrow
 
@@ -147,7 +147,7 @@ def _draw(fit: Fit, folder: Path) -> None:
     for i, name in enumerate(fit.cutouts.id):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            fit.plot(i).savefig(folder / f"{file_name(str(name))}.png", dpi=100)
+            fit.plot(i).savefig(figure_path(folder, str(name)), dpi=100)
         except Exception as err:
             log.warning("galaxy %s has no figure: %s", name, _why(err))
 

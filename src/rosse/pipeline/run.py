@@ -30,6 +30,11 @@ def _as_they_are(files: Sequence[Path]) -> Sequence[Path]:
     return files
 
 
+def nothing(catalogue: Catalogue) -> Sequence[Partition]:
+    """A job whose rows are all that it makes lacks nothing once they are written."""
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """What a run computes.
@@ -42,6 +47,7 @@ class Job:
     options : name → value of everything that decides the result.
     inputs : every file that is read.
     merge : finished part files → rows of the catalogue, as tables or as the files themselves.
+    lacking : catalogue → partitions to be computed once more for what they make beside rows, as figures are.
     command : verb or command line, for the record.
     """
 
@@ -50,6 +56,7 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
     inputs: Sequence[Path] = ()
     merge: Callable[[Sequence[Path]], Iterable[pa.Table] | Sequence[Path]] = _as_they_are
+    lacking: Callable[[Catalogue], Sequence[Partition]] = nothing
     command: str = ""
 
 
@@ -113,14 +120,15 @@ def run(
     with locked(directory):
         mark = claim(directory, record, overwrite=overwrite)
         if mark is None:
-            return _report(
-                directory, open_catalogue(directory), failed={}, seconds=time.monotonic() - start, computed={}
-            )
+            catalogue = open_catalogue(directory)
+            _complete(job, directory, catalogue, engine or LocalEngine(), progress or Silent())
+            return _report(directory, catalogue, failed={}, seconds=time.monotonic() - start, computed={})
         parts = Parts(directory / PARTS, mark)
         try:
             failed, computed = _compute(job, parts, engine or LocalEngine(), progress or Silent())
             seconds = time.monotonic() - start
             catalogue = _write(job, parts, record | {"fingerprint": mark, "failed": failed, "seconds": seconds})
+            _complete(job, directory, catalogue, engine or LocalEngine(), progress or Silent())
         except KeyboardInterrupt:
             raise Stopped(_how_to_go_on(job, parts)) from None
         if not failed:
@@ -179,6 +187,27 @@ def _compute(job: Job, parts: Parts, engine: Engine, progress: Progress) -> tupl
             computed += counts
             progress.add(weight=todo[key].weight, counts=counts)
     return failed, computed
+
+
+def _complete(job: Job, directory: Path, catalogue: Catalogue, engine: Engine, progress: Progress) -> None:
+    """Compute partitions once more for what they make beside rows; the rows are in the catalogue and stay."""
+    todo = job.lacking(catalogue)
+    if not todo:
+        return
+    log.info("%d of %d partitions are computed once more for their figures", len(todo), len(job.partitions))
+    there = (directory / PARTS).exists()
+    task = Task(step=job.prepare(directory), level=logging.getLogger("rosse").getEffectiveLevel())
+    with ExitStack() as stack:
+        progress.begin(total=_weight(todo), done=0.0)
+        stack.callback(progress.end)
+        weight = {p.key: p.weight for p in todo}
+        for outcome in stack.enter_context(_closing(engine.map(task, todo))):
+            key, rows, reason = _receive(outcome)
+            if rows is None:
+                log.error("figures of partition %s are missing: %s", key, reason)
+            progress.add(weight=weight[key], counts={})
+    if not there and (directory / PARTS).exists():
+        retire_parts(directory)  # what was prepared again, such as the PSF
 
 
 def _receive(outcome: Outcome | Lost) -> tuple[str, pa.Table | None, str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rosse.detection import DetectOptions, detect
-from rosse.errors import FileError
+from rosse.errors import FileError, bands_text
 from rosse.io.choose import split_name
 from rosse.pipeline.partitions import FieldPartition, FileChunk
 from rosse.pipeline.rows import Fitting, join_fits, missing_rows
@@ -133,7 +133,7 @@ class FitFiles:
     def _misfit(self, cutout: Cutouts) -> str:
         """Why a galaxy cannot stand in one table with the others; empty where it can."""
         if cutout.bands != self.bands:
-            return f"it has the bands {', '.join(cutout.bands)}, the first galaxy {', '.join(self.bands)}"
+            return f"it has {bands_text(cutout.bands)}, the first galaxy {bands_text(self.bands)}"
         if self.scale and not bool(np.isfinite(cutout.scale.numpy()).all()):
             return "its pixel scale is not known, that of the first galaxy is; give one with --scale"
         return ""
@@ -144,11 +144,11 @@ class FitFiles:
 
         shift = np.asarray(self.zeropoint) - cutout.zeropoint.numpy()
         shift[~np.isfinite(shift)] = 0.0
-        factor = torch.from_numpy(10 ** (0.4 * shift)).to(torch.float32)[:, None, None]
+        factor = torch.from_numpy(10 ** (0.4 * shift))[:, None, None]
         return replace(
             cutout,
-            flux=cutout.flux * factor,
-            ivar=cutout.ivar / factor**2,
+            flux=(cutout.flux * factor).float(),
+            ivar=(cutout.ivar / factor**2).float(),
             zeropoint=cutout.zeropoint + torch.from_numpy(shift),
             scale=cutout.scale if self.scale else torch.full_like(cutout.scale, torch.nan),
         )
