@@ -119,6 +119,10 @@ def test_version() -> None:
         (["run", "a.fits", "--zeropoint", "bright", "--out", "o"], "--zeropoint: a number is wanted, 'bright' came"),
         (["run", "--config", "none.toml"], "none.toml cannot be read"),
         (["fit"], "no cutout came"),
+        (["fit", ".", "--scale", "-1"], "scale is -1; a positive number of arcsec/pixel is wanted"),
+        (["fit", ".", "--sigma", "-1"], "sigma is -1; a positive number is wanted"),
+        (["fit", ".", "--gain", "0"], "gain is 0; a positive number is wanted"),
+        (["run", ".", "--out", "o"], ". is a folder, an image is wanted; rosse run ./*.fits takes its images as tiles"),
         (["show", "nowhere"], "nowhere is not a catalogue: there is no such directory"),
     ],
 )
@@ -289,8 +293,11 @@ def test_fit_writes_a_catalogue_and_names_what_is_broken(tmp_path: Path, inside:
     assert "fitted     4: ok 3, unreadable 1" in done.stdout
     assert "unreadable 1: g02; run.log says why" in done.stdout
     assert "warning: galaxy g02 cannot be read: " in done.stderr
-    assert "g02 cannot be read: " in (tmp_path / "out" / "run.log").read_text()
+    assert (tmp_path / "out" / "run.log").read_text().count("g02 cannot be read: ") == 1
     assert "n" not in rosse.open_catalogue(tmp_path / "out").schema.names
+    (tmp_path / "list.csv").write_text("\n".join(["id,image,sigma", *lines[:3]]))
+    again = inside("fit", "list.csv", "--psf", "g00_psf.fits", "--out", "out", "--model", "exponential", code=2)
+    assert "list.csv had" in error(again)
 
 
 def test_galmoss_galaxies_agree_with_the_peers(real_data: Path, tmp_path: Path, inside: Call) -> None:

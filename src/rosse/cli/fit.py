@@ -58,6 +58,7 @@ def _fit(options: FitOptions, directory: Path) -> Report:
         job = file_job(
             entries,
             fitting=launch.fitting_of(options),
+            inputs=_manifests(options),
             record=tiles.record_of(options, ("cutouts", *_READING)),
         )
         return launch.start(job, directory, options, watch)
@@ -80,6 +81,14 @@ def _entries(options: FitOptions) -> list[CutoutFiles]:
         raise OptionError("no cutout came; give images, a folder, or a CSV or Parquet manifest")
     sources = [tiles.absolute_path(path) for path in options.cutouts]
     return list_cutouts(sources[0] if len(sources) == 1 else sources, **about)
+
+
+def _manifests(options: FitOptions) -> list[Path]:
+    """Tables among the inputs: a run does not go on when their numbers have changed."""
+    from rosse.io.listing import MANIFEST_SUFFIXES
+
+    paths = [Path(tiles.absolute_path(path)) for path in options.cutouts]
+    return [path for path in paths if path.suffix.lower() in MANIFEST_SUFFIXES]
 
 
 def _say(report: Report) -> None:

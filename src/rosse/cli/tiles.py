@@ -56,6 +56,7 @@ def tiles_of(options: RunOptions) -> list[Tile]:
     images: Sequence[Files] = [options.bands] if isinstance(options.bands, dict) else options.images
     if not images:
         raise OptionError("no image came; give at least one, or a file for each band with --bands g=a.fits,r=b.fits")
+    _refuse_folders(options.images)
     given = {name: getattr(options, name) for name in MAPS if getattr(options, name) is not None}
     for name, value in given.items():
         if len(images) > 1 and not isinstance(value, float) and not _is_template(value):
@@ -72,6 +73,16 @@ def tiles_of(options: RunOptions) -> list[Tile]:
         )
         for image in images
     ]
+
+
+def _refuse_folders(images: Sequence[str]) -> None:
+    folder = next((image for image in images if os.path.isdir(os.path.expanduser(image))), None)
+    if folder is not None:
+        place = folder.rstrip("/") or folder
+        raise OptionError(
+            f"{folder} is a folder, an image is wanted; rosse run {place}/*.fits takes its images as tiles of one "
+            f"survey, rosse fit {place} its files as cutouts of single galaxies"
+        )
 
 
 def open_tiles(options: RunOptions, tiles: Sequence[Tile]) -> list[Mosaic]:
