@@ -751,6 +751,15 @@ def test_any_unit_of_flux(tmp_path: Path, kind: str, exponent: int, caplog: pyte
         read_cutouts([tmp_path / "a.fits"], **{kind: tmp_path / "n.fits"})
 
 
+@pytest.mark.parametrize("unit", [1e25, 1e-30])
+def test_a_mosaic_in_a_unit_beyond_single_precision_is_refused(unit: float) -> None:
+    mosaic = open_mosaic(stamp() * unit, sigma=np.full((SIZE, SIZE), unit))
+    with pytest.raises(InputError, match=r"the noise is 1.0e[+-]\d\d in the image's unit of flux, beyond single"):
+        mosaic.section(slice(None), slice(None))
+    nothing = open_mosaic(stamp(), sigma=np.zeros((SIZE, SIZE)))
+    assert nothing.section(slice(None), slice(None)).bad.all()
+
+
 def test_units_of_flux_that_differ_by_far_are_brought_to_one(tmp_path: Path) -> None:
     for name, exponent in (("a", 0), ("b", -30)):
         fits.writeto(tmp_path / f"{name}.fits", stamp() * 10.0**exponent)

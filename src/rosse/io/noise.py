@@ -114,13 +114,26 @@ class NoiseMap:
     def ivar(self, band: int, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Inverse variance of a section, zero where the map is unusable; says so once per map."""
         plane = self.planes[band]
-        ivar, unusable = to_ivar(self.kind, plane.read(rows, columns), self.factor[band])
+        values = plane.read(rows, columns)
+        ivar, unusable = to_ivar(self.kind, values, self.factor[band])
+        if not ivar.any():
+            _refuse_beyond_precision(plane.label, exact_ivar(self.kind, values, self.factor[band])[0])
         if unusable:
             with once(self.run):
                 say(log, logging.WARNING, plane.label, "%s: %s is zero, negative or not finite in %d of %d pixels of "
                     "rows %d:%d, columns %d:%d; they are left out, as they are elsewhere", plane.label, self.kind,
                     unusable, ivar.size, rows.start, rows.stop, columns.start, columns.stop)  # fmt: skip
         return ivar
+
+
+def _refuse_beyond_precision(label: str, exact: NDArray[np.float64]) -> None:
+    """Where every weight was lost although there are some, the unit of flux is to blame and not the map."""
+    weights = exact[exact > 0]
+    if weights.size:
+        raise InputError(
+            f"{label}: the noise is {float(np.median(weights)) ** -0.5:.1e} in the image's unit of flux, beyond single "
+            "precision; multiply image and noise so that the noise is near 1, and change the zero point to match"
+        )
 
 
 CLIPPED_NORMAL = 0.98483  # standard deviation of a unit normal that is cut at 3 of its own standard deviations
