@@ -77,10 +77,14 @@ def _say(report: Report, min_snr: float | None) -> None:
         kinds.update(rows["kind"].to_pylist())
     stars = report.rows - kinds["galaxy"]
     faint = report.counts.get("skipped", 0) - stars
-    lines = [("sources", f"{report.rows}: " + ", ".join(f"{n} {_PLURAL.get(k, k)}" for k, n in kinds.most_common()))]
+    lines = [("sources", f"{report.rows}: " + ", ".join(_counted(n, k) for k, n in kinds.most_common()))]
     if not report.rows:
         lines = [("sources", "none was found; the catalogue is empty")]
     lines += summary.fitted(report)
     if report.rows:
-        lines.append(("not fitted", f"{stars} stars and artefacts, {faint} galaxies below S/N {min_snr or 5:g}"))
+        lines.append(("not fitted", f"{stars} stars and artefacts, {_counted(faint, 'galaxy')} below S/N {min_snr or 5:g}"))
     summary.show(report, lines)
+
+
+def _counted(number: int, kind: str) -> str:
+    return f"{number} {kind if number == 1 else _PLURAL.get(kind, kind)}"

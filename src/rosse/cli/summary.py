@@ -29,6 +29,8 @@ def fitted(report: Report) -> list[Line]:
     new = sum(n for status, n in report.computed.items() if status != "skipped")
     if new:
         lines.append(("speed", f"{new / max(report.seconds, 1e-3):.1f} galaxies/s ({new} in {report.seconds:.0f} s)"))
+    elif report.completed:
+        lines.append(("figures", "those that were missing are drawn; the catalogue is as it was"))
     elif counts and not report.computed:
         lines.append(("speed", "nothing was left to do: every partition was finished before"))
     return lines

@@ -72,6 +72,7 @@ class Report:
     failed : key of each partition without rows → reason; the same command tries them again.
     seconds : duration of this call.
     computed : rows by status that this call measured; the others an earlier one left finished.
+    completed : partitions that this call computed once more for what they make beside rows, as figures are.
     """
 
     directory: Path
@@ -80,6 +81,7 @@ class Report:
     failed: Mapping[str, str]
     seconds: float
     computed: Mapping[str, int]
+    completed: int = 0
 
 
 class Stopped(KeyboardInterrupt):
@@ -121,31 +123,29 @@ def run(
         mark = claim(directory, record, overwrite=overwrite)
         if mark is None:
             catalogue = open_catalogue(directory)
-            _complete(job, directory, catalogue, engine or LocalEngine(), progress or Silent())
-            return _report(directory, catalogue, failed={}, seconds=time.monotonic() - start, computed={})
+            again = _complete(job, directory, catalogue, engine or LocalEngine(), progress or Silent())
+            seconds = time.monotonic() - start
+            return _report(directory, catalogue, failed={}, seconds=seconds, computed={}, completed=again)
         parts = Parts(directory / PARTS, mark)
         try:
             failed, computed = _compute(job, parts, engine or LocalEngine(), progress or Silent())
             seconds = time.monotonic() - start
             catalogue = _write(job, parts, record | {"fingerprint": mark, "failed": failed, "seconds": seconds})
-            _complete(job, directory, catalogue, engine or LocalEngine(), progress or Silent())
+            again = _complete(job, directory, catalogue, engine or LocalEngine(), progress or Silent())
         except KeyboardInterrupt:
             raise Stopped(_how_to_go_on(job, parts)) from None
         if not failed:
             retire_parts(directory)
-    return _report(directory, catalogue, failed=failed, seconds=time.monotonic() - start, computed=computed)
+    seconds = time.monotonic() - start
+    return _report(directory, catalogue, failed=failed, seconds=seconds, computed=computed, completed=again)
 
 
-def _report(
-    directory: Path, catalogue: Catalogue, *, failed: Mapping[str, str], seconds: float, computed: Mapping[str, int]
-) -> Report:
+def _report(directory: Path, catalogue: Catalogue, **about: Any) -> Report:
     return Report(
         directory=directory,
         rows=len(catalogue),
         counts=catalogue.provenance["counts"],
-        failed=failed,
-        seconds=seconds,
-        computed=computed,
+        **about,
     )
 
 
@@ -189,11 +189,11 @@ def _compute(job: Job, parts: Parts, engine: Engine, progress: Progress) -> tupl
     return failed, computed
 
 
-def _complete(job: Job, directory: Path, catalogue: Catalogue, engine: Engine, progress: Progress) -> None:
+def _complete(job: Job, directory: Path, catalogue: Catalogue, engine: Engine, progress: Progress) -> int:
     """Compute partitions once more for what they make beside rows; the rows are in the catalogue and stay."""
     todo = job.lacking(catalogue)
     if not todo:
-        return
+        return 0
     log.info("%d of %d partitions are computed once more for their figures", len(todo), len(job.partitions))
     there = (directory / PARTS).exists()
     task = Task(step=job.prepare(directory), level=logging.getLogger("rosse").getEffectiveLevel())
@@ -208,6 +208,7 @@ def _complete(job: Job, directory: Path, catalogue: Catalogue, engine: Engine, p
             progress.add(weight=weight[key], counts={})
     if not there and (directory / PARTS).exists():
         retire_parts(directory)  # what was prepared again, such as the PSF
+    return len(todo)
 
 
 def _receive(outcome: Outcome | Lost) -> tuple[str, pa.Table | None, str]:

@@ -158,7 +158,8 @@ class Catalogue:
 
     def __repr__(self) -> str:
         about = self.provenance["catalogue"]
-        size = f"{about['rows']} rows, {len(self.names)} columns, {about['partitions']} partitions"
+        parts = "1 partition" if about["partitions"] == 1 else f"{about['partitions']} partitions"
+        size = f"{about['rows']} rows, {len(self.names)} columns, {parts}"
         lines = [f"Catalogue {self.directory}: {size}"]
         lines += [f"  where {c.text}" for c in self.conditions]
         listed = [f"{column.name} [{column.unit}]" if column.unit else column.name for column in self.columns]
