@@ -110,3 +110,19 @@ def test_masked_star_with_bleed_trail_is_one_star(real_data: Path) -> None:
     assert len(found) == 1
     assert found.sources["kind"][0] == "star"
     assert found.sources["flags"][0] & 2
+
+
+@pytest.mark.parametrize("name", ["hsc_cosmos", "hsc_cosmos_35"])
+def test_crowded_hsc_scenes_hold_what_their_catalogues_list(real_data: Path, name: str) -> None:
+    scene = np.load(real_data / "hsc-hst-scenes" / f"{name}.npz", allow_pickle=True)
+    found = detect(scene["images"], survey="hsc", bands=tuple("grizy"), psf=scene["psfs"])
+    at = np.stack([found.sources["x_image"], found.sources["y_image"]], axis=1)
+    listed = np.stack([scene["catalog"]["x"], scene["catalog"]["y"]], axis=1)
+    distance, row = nearest(at, listed.astype(float))
+    near = distance < 2.5  # two faint ones of hsc_cosmos_35 lie in the light of its main galaxy
+    assert near.sum() >= len(listed) - 2
+    assert len(set(row[near].tolist())) == near.sum()
+    assert len(found) <= len(listed) + 1
+    main = int(np.argmax(found.sources["npix"]))
+    assert found.sources["kind"][main] == "galaxy"
+    assert found.sources["npix"][main] > 800

@@ -62,6 +62,7 @@ def build_detection(
         flux=field.flux,
         ivar=field.ivar,
         background=field.sky.level,
+        background_sigma=field.sky.sigma,
         rms=field.sky.rms,
         origin=patch.origin,
         psf=psf,
@@ -164,6 +165,7 @@ def _band_columns(light: Photometry, mosaic: Mosaic) -> dict[str, Floats]:
             f"flux_iso{end}": light.iso[:, c],
             f"sigma_flux_iso{end}": light.iso_sigma[:, c],
             f"mag_auto{end}": float(mosaic.zeropoint[c]) - 2.5 * np.log10(positive),
+            f"sigma_sky{end}": light.sky_sigma[:, c],
             f"sigma_mag_auto{end}": 2.5 / np.log(10.0) * sigma / positive + 0.0 * float(mosaic.zeropoint[c]),
         }
     return values

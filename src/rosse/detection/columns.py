@@ -43,11 +43,19 @@ def _light(bands: tuple[str, ...]) -> list[Column]:
         for kind, what in (("auto", "Kron aperture"), ("iso", "detection isophote")):
             columns += [
                 Column(name=f"flux_{kind}{end}", description=f"flux within the {what}{within}, unit of the image"),
-                Column(name=f"sigma_flux_{kind}{end}", description=f"error of flux_{kind}{end}"),
+                Column(
+                    name=f"sigma_flux_{kind}{end}",
+                    description=f"error of flux_{kind}{end}: noise of the pixels and error of the sky level",
+                ),
             ]
         columns += [
             Column(name=f"mag_auto{end}", unit="mag", description=f"AB magnitude of flux_auto{end}"),
             Column(name=f"sigma_mag_auto{end}", unit="mag", description=f"error of mag_auto{end}"),
+            Column(
+                name=f"sigma_sky{end}",
+                unit="pix-1",
+                description=f"error of the sky level{within}, unit of the image per pixel",
+            ),
         ]
     return columns
 
@@ -56,7 +64,7 @@ def _what(length: str) -> list[Column]:
     return [
         Column(name="kron_radius", unit="pix", description="semi-major axis of the Kron aperture"),
         Column(name="r_half", unit=length, description="radius of the circle that holds half of the Kron flux"),
-        Column(name="snr", description="Kron flux over its error, bands added"),
+        Column(name="snr", description="Kron flux over the noise of its pixels, bands added"),
         Column(name="stellarity", description="0 galaxy to 1 point source; NaN where no PSF is known"),
         Column(name="kind", description="galaxy, star or artefact", dtype="str"),
         Column(name="flags", description=f"sum of: {_FLAGS}", dtype="i4"),

@@ -62,14 +62,15 @@ def find_sources(section: Section, mosaic: Mosaic, kernel: NDArray[np.float64], 
     than a cell of the mesh is thus not taken for sky: its cells end up masked and take the level around it.
     """
     flux = np.where(section.bad, np.float32(0.0), section.flux).astype(np.float32, copy=False)
-    mask = section.bad
+    around: NDArray[np.bool_] | None = None
     cell = cell_size(mosaic.shape, options.mesh)
     for _ in range(_ROUNDS):
-        sky = measure_sky(flux, mask, cell, options)
+        mask = section.bad if around is None else around
+        sky = measure_sky(flux, mask, cell, options, sources_masked=around is not None)
         clean = np.where(section.bad, np.float32(0.0), flux - sky.level)
         ivar = _background_ivar(section, sky)
         image = calibrated(detection_image(clean, ivar, kernel), np.asarray(~mask.any(0)))
-        mask = _around_sources(image, section.bad, options)
+        around = _around_sources(image, section.bad, options)
     labels = segment(image, options)
     return Field(
         flux=clean,
@@ -110,8 +111,11 @@ def _with_photons(flux: Pixels, ivar: Pixels, section: Section, mosaic: Mosaic) 
     return np.asarray(ivar / (1.0 + ivar * np.maximum(flux, 0.0) * rate), dtype=np.float32)
 
 
-def _around_sources(image: DetectionImage, bad: NDArray[np.bool_], options: DetectOptions) -> NDArray[np.bool_]:
-    """Bad pixels and sources with their surroundings; less of the surroundings where too little sky would be left."""
+def _around_sources(image: DetectionImage, bad: NDArray[np.bool_], options: DetectOptions) -> NDArray[np.bool_] | None:
+    """Bad pixels and sources with their surroundings.
+
+    Less of the surroundings where too little sky would be left, and None where they would still leave too little.
+    """
     found, count = ndimage.label(image.significance > options.threshold, structure=np.ones((3, 3)))
     small = np.bincount(found.ravel(), minlength=count + 1) < options.min_pixels
     found[small[found]] = 0
@@ -119,4 +123,4 @@ def _around_sources(image: DetectionImage, bad: NDArray[np.bool_], options: Dete
         mask = bad | grow_sources(found.astype(np.int32), factor)
         if not mask.all(0).mean() > 0.97:
             return np.asarray(mask)
-    return bad
+    return None

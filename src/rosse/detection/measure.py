@@ -52,7 +52,7 @@ def measure_section(section: Section, mosaic: Mosaic, options: DetectOptions, ke
         np.concatenate([field.image.flux[None], field.flux]),
         np.concatenate([field.image.ivar[None], field.ivar]),
     )
-    light = measure_light(planes, field.labels, shapes, options)
+    light = measure_light(planes, field.labels, shapes, options, sky_sigma=field.sky.sigma)
     flags = _flags(field, section, mosaic, shapes, light)
     return Patch(field=field, shapes=shapes, light=light, flags=flags, origin=(section.x0, section.y0))
 

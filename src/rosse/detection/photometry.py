@@ -24,11 +24,12 @@ class Photometry:
     Parameters
     ----------
     kron : (N,) semi-major axis of the Kron aperture over the rms axis `a`.
-    auto, auto_sigma : (N, C) flux in the Kron aperture and its error.
+    auto, auto_sigma : (N, C) flux in the Kron aperture and its error, that of the sky level included.
     auto_detection : (N,) the same in the detection image.
-    iso, iso_sigma : (N, C) flux in the isophote and its error.
+    iso, iso_sigma : (N, C) flux in the isophote and its error, that of the sky level included.
+    sky_sigma : (N, C) error of the sky level.
     half : (N,) radius of the circle that holds half of the Kron flux of the detection image, pixels.
-    snr : (N,) Kron flux over its error in the detection image.
+    snr : (N,) Kron flux over the noise of its pixels in the detection image.
     masked : (N,) fraction of the Kron aperture without weight, in the band where most is missing.
     crowded : (N,) fraction of the Kron aperture that belongs to other sources.
     outside : (N,) fraction of the Kron aperture beyond the pixels that were read.
@@ -40,6 +41,7 @@ class Photometry:
     auto_detection: Floats
     iso: Floats
     iso_sigma: Floats
+    sky_sigma: Floats
     half: Floats
     snr: Floats
     masked: Floats
@@ -55,6 +57,8 @@ def measure_light(
     labels: NDArray[np.int32],
     shapes: Shapes,
     options: DetectOptions,
+    *,
+    sky_sigma: NDArray[np.float32],
 ) -> Photometry:
     """Photometry of every source.
 
@@ -62,21 +66,33 @@ def measure_light(
     ----------
     planes : flux and ivar, both (1 + C, H, W); the first plane is the detection image.
     labels : (H, W) whose label i + 1 belongs to row i of `shapes`.
+    sky_sigma : (C, H, W) error of the sky level that was subtracted.
 
     Notes
     -----
     FLUX_AUTO after Kron (1980) and Bertin & Arnouts (1996). Pixels of neighbours and pixels without weight are
     replaced by those opposite to the source's centre, and left out where those are no better (SExtractor's
-    ``MASK_TYPE CORRECT``).
+    ``MASK_TYPE CORRECT``). An error of the sky level is the same in all pixels of a source: it grows with the area of
+    an aperture, the pixels' noise with its square root.
     """
     bands = len(planes[0]) - 1
     n = len(shapes)
     single = ("kron", "auto_detection", "half", "snr", "masked", "crowded", "outside")
     values: dict[str, Floats] = {name: np.full(n, np.nan) for name in single}
     values |= {name: np.full((n, bands), np.nan) for name in ("auto", "auto_sigma", "iso", "iso_sigma")}
+    areas = {name: np.zeros((n, bands)) for name in ("auto", "iso")}
     for row in range(n):
-        for name, value in _one_source(planes, labels, shapes, row, options).items():
+        measured, area = _one_source(planes, labels, shapes, row, options)
+        for name, value in measured.items():
             values[name][row] = value
+        for name, pixels in area.items():
+            areas[name][row] = pixels
+    column, line = (
+        np.rint(v).astype(int).clip(0, m - 1) for v, m in zip((shapes.x, shapes.y), labels.T.shape, strict=True)
+    )
+    values["sky_sigma"] = sky_sigma[:, line, column].T.astype(np.float64)
+    for name, pixels in areas.items():
+        values[f"{name}_sigma"] = np.hypot(values[f"{name}_sigma"], pixels * values["sky_sigma"])
     return Photometry(**values)
 
 
@@ -86,7 +102,8 @@ def _one_source(
     shapes: Shapes,
     row: int,
     options: DetectOptions,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is measured of a source, errors of the pixels' noise only; area of its apertures in every band, pixels."""
     a, b, theta = float(shapes.a[row]), float(shapes.b[row]), float(shapes.theta[row])
     x, y = float(shapes.x[row]), float(shapes.y[row])
     box, x0, y0 = _box(labels.shape, x, y, _KRON_REACH * a + 2.0)
@@ -102,7 +119,7 @@ def _one_source(
     missing = _missing(ivar[1:], inside, at, ellipse, kron)
     used = own & (ivar[1:] > 0)
     total = sums[0][0]
-    return {
+    measured = {
         "kron": kron,
         "auto": [s for s, _ in sums[1:]],
         "auto_sigma": [e for _, e in sums[1:]],
@@ -113,6 +130,8 @@ def _one_source(
         "snr": total / sums[0][1] if sums[0][1] > 0 else np.nan,
         **missing,
     }
+    kron_area = [_sum((v > 0).astype(np.float32), v, at, ellipse, kron)[0] for v in variances[1:]]
+    return measured, {"auto": kron_area, "iso": used.sum((1, 2))}
 
 
 def _box(shape: tuple[int, int], x: float, y: float, reach: float) -> tuple[tuple[slice, slice], int, int]:

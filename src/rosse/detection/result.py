@@ -32,7 +32,9 @@ class Detection:
     segmentation : (H, W) 0 sky, i + 1 row i of `sources`; larger numbers are sources that belong to other regions.
     flux : (C, H, W) sky-subtracted.
     ivar : (C, H, W) inverse variance, sources' photon noise included where the gain is known; 0 for bad pixels.
-    background, rms : (C, H, W) sky that was subtracted, and its noise.
+    background, background_sigma : (C, H, W) level of the sky that was subtracted, and the error of this level, which
+        is common to the pixels of a source.
+    rms : (C, H, W) noise of the sky in a pixel.
     origin : x, y of the first pixel in the mosaic.
     psf : PSF over the mosaic, or None.
     mosaic, region, options : what was measured, and how.
@@ -43,6 +45,7 @@ class Detection:
     flux: NDArray[np.float32]
     ivar: NDArray[np.float32]
     background: NDArray[np.float32]
+    background_sigma: NDArray[np.float32]
     rms: NDArray[np.float32]
     origin: tuple[int, int]
     psf: FieldPsf | None
