@@ -93,8 +93,9 @@ SURVEYS: dict[str, Survey] = {
             zeropoint=(22.5,) * 3,
             psf_fwhm=(1.61, 1.47, 1.01),
             depth=(24.27, 23.82, 23.26),
-            gain=(1200.0, 1200.0, 1300.0),
-            reference="Zou+2017 (BASS), Dey+2019 (MzLS), Legacy Surveys DR9 coadds",
+            gain=(6000.0, 6300.0, 7500.0),
+            reference="Zou+2017 (BASS), Dey+2019 (MzLS), Legacy Surveys DR9 coadds in nanomaggies; gain: the 215, 265, "
+            "225 s that reach this depth at 26.1, 25.9, 26.3 mag (electrons per second) and the sky of its exposures",
         ),
         Survey(
             name="des",
