@@ -82,7 +82,9 @@ def _say(report: Report, min_snr: float | None) -> None:
         lines = [("sources", "none was found; the catalogue is empty")]
     lines += summary.fitted(report)
     if report.rows:
-        lines.append(("not fitted", f"{stars} stars and artefacts, {_counted(faint, 'galaxy')} below S/N {min_snr or 5:g}"))
+        lines.append(
+            ("not fitted", f"{stars} stars and artefacts, {_counted(faint, 'galaxy')} below S/N {min_snr or 5:g}")
+        )
     summary.show(report, lines)
 
 
