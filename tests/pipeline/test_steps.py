@@ -193,6 +193,24 @@ def test_tiles_must_be_alike(field: Field, tmp_path: Path) -> None:
         field_job([mosaic, plain], psfs=[None, None])
 
 
+def test_tiles_with_their_bands_in_another_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Refused as they are; named, every plane goes to its band."""
+    planes = {"g": np.full((80, 80), 1.0), "r": np.full((80, 80), 2.0)}
+    paths = []
+    for order in ("gr", "rg"):
+        cube = np.stack([planes[band] for band in order])
+        header = fitsio.Header({"BANDS": order, "MAGZERO": 22.5 if order == "gr" else 25.0})
+        fitsio.writeto(tmp_path / f"{order}.fits", cube, header)
+        paths.append(tmp_path / f"{order}.fits")
+    with pytest.raises(InputError, match=r"rg has bands r, g, gr bands g, r; .* --bands"):
+        field_job([open_mosaic(path, scale=0.3) for path in paths], psfs=[None, None])
+    mosaics = [open_mosaic(path, scale=0.3, bands=["g", "r"]) for path in paths]
+    field_job(mosaics, psfs=[None, None])
+    assert "the zero points of gr and rg differ" in caplog.text
+    for mosaic in mosaics:
+        assert mosaic.section(slice(0, 1), slice(0, 1)).flux.ravel().tolist() == [1.0, 2.0]
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 

@@ -189,6 +189,11 @@ def _check_alike(mosaics: Sequence[Mosaic]) -> None:
                 f"{other.name} has {bands_text(other.bands)}, {first.name} {bands_text(first.bands)}; "
                 "tiles of one run need the same, in the same order: name them with --bands"
             )
+        if not np.allclose(other.zeropoint, first.zeropoint, rtol=0, atol=1e-6, equal_nan=True):
+            log.warning(
+                "the zero points of %s and %s differ: fluxes are in the unit of their tile, only magnitudes can be "
+                "compared", first.name, other.name,
+            )  # fmt: skip
         if np.isfinite(other.scale) != np.isfinite(first.scale):
             raise InputError(
                 f"the pixel scale of one of {first.name} and {other.name} is not known; give one with --scale"
