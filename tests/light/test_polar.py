@@ -143,16 +143,16 @@ def graded(reach: float, step: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quadrature(
-    galaxy: Brightness, *, theta: float, q: float, centre: tuple[float, float], pixels: np.ndarray
+    galaxy: Brightness, *, theta: float, q: float, centre: tuple[float, float], pixels: np.ndarray, fwhm: float
 ) -> np.ndarray:
     """Brightness of some pixels (K, 2) through a Gaussian PSF: every node of a graded mesh seen by every pixel."""
-    reach = 75.0
+    reach = float(np.hypot(*(pixels - centre).T).max()) + 10
     (a, wa), (b, wb) = graded(reach, 1.0), graded(reach, 1.0 if q > 0.4 else 0.5)
     x, y = (v.ravel() for v in np.meshgrid(a, b))
     light = (wb[:, None] * wa).ravel() * galaxy(torch.from_numpy(x), torch.from_numpy(y)).numpy()
     at_x = centre[0] + x * math.cos(theta) - y * math.sin(theta)
     at_y = centre[1] + x * math.sin(theta) + y * math.cos(theta)
-    sigma = FWHM / math.sqrt(8 * math.log(2))
+    sigma = fwhm / math.sqrt(8 * math.log(2))
     seen = []
     for px, py in pixels:
         near = np.nonzero((np.abs(at_x - px) < 9) & (np.abs(at_y - py) < 9))[0]
@@ -163,22 +163,22 @@ def quadrature(
 
 
 def pixels_to_check(centre: tuple[float, float], theta: float, size: int) -> np.ndarray:
-    """The core, both axes and directions between them, and corners of the frame."""
+    """The core, both axes and directions between them, and every 9th pixel of the frame."""
     core = [(round(centre[0]) + i, round(centre[1]) + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     turns = theta + np.array([0, 0.25, 0.5, 1.0, 1.2, 1.5]) * math.pi
-    rays = [
-        (round(centre[0] + t * math.cos(a)), round(centre[1] + t * math.sin(a))) for t in (3, 6, 9, 20) for a in turns
-    ]
-    corners = [(i, j) for i in (0, size - 1) for j in (0, size - 1)]
-    found = sorted({*core, *rays, *corners})
+    rays = [(round(centre[0] + t * math.cos(a)), round(centre[1] + t * math.sin(a))) for t in (3, 6, 20) for a in turns]
+    lattice = [(i, j) for i in range(0, size, 9) for j in range(0, size, 9)]
+    found = sorted({*core, *rays, *lattice})
     return np.array([(i, j) for i, j in found if 0 <= i < size and 0 <= j < size])
 
 
-def check(galaxy: Brightness, *, scale: float, q: float, theta: float, centre: tuple[float, float]) -> None:
+def check(
+    galaxy: Brightness, *, scale: float, q: float, theta: float, centre: tuple[float, float], fwhm: float = FWHM
+) -> None:
     size = 64
     pixels = pixels_to_check(centre, theta, size)
-    truth = quadrature(galaxy, theta=theta, q=q, centre=centre, pixels=pixels)
-    grid = fourier_grid((size, size), gaussian_psf(FWHM, 41)[None, None])
+    truth = quadrature(galaxy, theta=theta, q=q, centre=centre, pixels=pixels, fwhm=fwhm)
+    grid = fourier_grid((size, size), gaussian_psf(fwhm, 41)[None, None])
     ours = image(galaxy, scale=scale, q=q, theta=theta, centre=centre, grid=grid)
     assert_accurate(ours[pixels[:, 1], pixels[:, 0]], truth)
 
@@ -234,6 +234,12 @@ def test_a_cusp_that_is_infinite_on_a_pixel() -> None:
 @pytest.mark.parametrize("centre", [(-3.2, 20.3), (66.0, 69.5), (-1.0, 30.0)])
 def test_a_galaxy_whose_centre_is_outside_of_the_frame(centre: tuple[float, float]) -> None:
     check(sersic(2.0, 8.0, 0.5, 0.4), scale=8.0, q=0.5, theta=0.6, centre=centre)
+
+
+@pytest.mark.parametrize("centre", [(-3.2, 20.3), (31.6, 32.2)])
+@pytest.mark.parametrize("n", [1.0, 2.0])
+def test_a_flat_galaxy_longer_than_its_frame_under_a_sharp_psf(n: float, centre: tuple[float, float]) -> None:
+    check(sersic(n, 40.0, 0.1, 0.2), scale=40.0, q=0.1, theta=0.1, centre=centre, fwhm=2.5)
 
 
 # --- flux -------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ Rows = Callable[[Tensor, Tensor], Tensor]
 INNER, OUTER = 1.5, 5.5
 TAPER = (0.42323, 0.49755, 0.07922)  # Harris 1978, Proc. IEEE 66, 51, table 1: 3-term Blackman-Harris, -67 dB
 
-FREQUENCY = 1.2 * math.pi  # radians per pixel up to which the nodes integrate; PSFs leave nothing at the corner beyond
+FREQUENCY = (
+    math.pi
+)  # radians per pixel that the nodes resolve; their surplus covers the corners, where PSFs leave nothing
 KERNEL = 5  # width of the spreading kernel on a grid twice as fine: 1e-5 of the light
 SHARPNESS = 2.3 * KERNEL  # Barnett, Magland & af Klinteberg 2019, arXiv:1808.06736, sect. 3.2
 ANGLES, RADII = 40, 8  # nodes beyond those that the frequency asks for, to hold the brightness itself
@@ -76,7 +78,8 @@ def polar_spectra(
     """
     centre, scale, q, theta = (v.to(torch.float64) for v in (centre, scale, q, theta))
     cells = _cell(frame[0], size[0]), _cell(frame[1], size[1])
-    outside: Tensor = torch.fft.rfft2(_samples(rows_at, centre, q, theta, size, cells))
+    y, x = (_positions(period, high).to(centre) for period, (_, high) in zip(size, cells, strict=True))
+    outside: Tensor = torch.fft.rfft2(_samples(rows_at, centre, q, theta, (y, x)))
     fine = 2 * size[0], 2 * size[1]
     spread = torch.zeros(*outside.shape[:2], fine[0] * fine[1], device=centre.device)
     for rho, phi, weight in _parts(*_nodes(scale, q)):
@@ -152,19 +155,12 @@ def _parts(rho: Tensor, phi: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, T
         yield rho[:, at], phi[at], weight[:, at]
 
 
-def _samples(
-    rows_at: Rows,
-    centre: Tensor,
-    q: Tensor,
-    theta: Tensor,
-    size: tuple[int, int],
-    cells: tuple[tuple[float, float], tuple[float, float]],
-) -> Tensor:
-    """What the window leaves outside, at the pixels of the periodic grid: (B, R, My, Mx)."""
-    y, x = (_positions(period, high).to(centre) for period, (_, high) in zip(size, cells, strict=True))
-    rows_per_part = max(POINTS // (len(centre) * size[1]), 1)
+def _samples(rows_at: Rows, centre: Tensor, q: Tensor, theta: Tensor, pixels: tuple[Tensor, Tensor]) -> Tensor:
+    """What the window leaves outside, at the pixels (y, x) of the periodic grid: (B, R, My, Mx)."""
+    y, x = pixels
+    rows_per_part = max(POINTS // (len(centre) * len(x)), 1)
     parts = []
-    for start in range(0, size[0], rows_per_part):
+    for start in range(0, len(y), rows_per_part):
         dy = y[start : start + rows_per_part, None] - centre[:, 1, None, None]
         dx = x - centre[:, 0, None, None]
         dy, dx = (v.expand(-1, dy.shape[1], len(x)).flatten(1) for v in (dy, dx))
