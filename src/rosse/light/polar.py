@@ -73,8 +73,12 @@ def polar_spectra(
 
     Notes
     -----
-    The number of nodes follows the flattest galaxy of the batch: 3e3 for q = 1, 3e4 for q = 0.1. Galaxies of like q
+    The number of nodes follows the flattest galaxy of the batch: 3e3 for q = 1, 2e4 for q = 0.1. Galaxies of like q
     belong together.
+
+    Under a PSF of 3 pixels, n = 0.5 to 8 and r_e = 1 to 60 pixels come out to 2e-5 (rms) if isophotes are ellipses and
+    to 3e-4 down to a boxiness of -0.75. Sharper corners are met by samples alone beyond `OUTER`: 1e-3 at -1, a rhombus.
+    Whatever else varies within a pixel out there, a thin ring for instance, is not integrated either.
     """
     centre, scale, q, theta = (v.to(torch.float64) for v in (centre, scale, q, theta))
     cells = _cell(frame[0], size[0]), _cell(frame[1], size[1])
