@@ -21,12 +21,16 @@ _PUBLIC = {
     "RunError": "rosse.errors",
     "StorageError": "rosse.errors",
     "MissingPackageError": "rosse.errors",
-    "Sersic": "rosse.light.components",
-    "Exponential": "rosse.light.components",
-    "DeVaucouleurs": "rosse.light.components",
-    "PointSource": "rosse.light.components",
+    "Model": "rosse.light.model",
+    "Sersic": "rosse.light.profiles",
+    "Exponential": "rosse.light.profiles",
+    "DeVaucouleurs": "rosse.light.profiles",
+    "Gaussian": "rosse.light.profiles",
+    "PointSource": "rosse.light.profiles",
+    "Sky": "rosse.light.sky",
     "fit": "rosse.fitting",
     "Fit": "rosse.fitting",
+    "FitOptions": "rosse.fitting",
     "detect": "rosse.detection",
     "Detection": "rosse.detection",
     "open_mosaic": "rosse.io",
@@ -49,14 +53,18 @@ if TYPE_CHECKING:
     from rosse.errors import RunError as RunError
     from rosse.errors import StorageError as StorageError
     from rosse.fitting import Fit as Fit
+    from rosse.fitting import FitOptions as FitOptions
     from rosse.fitting import fit as fit
     from rosse.io import Mosaic as Mosaic
     from rosse.io import open_mosaic as open_mosaic
     from rosse.io import read_cutouts as read_cutouts
-    from rosse.light.components import DeVaucouleurs as DeVaucouleurs
-    from rosse.light.components import Exponential as Exponential
-    from rosse.light.components import PointSource as PointSource
-    from rosse.light.components import Sersic as Sersic
+    from rosse.light.model import Model as Model
+    from rosse.light.profiles import DeVaucouleurs as DeVaucouleurs
+    from rosse.light.profiles import Exponential as Exponential
+    from rosse.light.profiles import Gaussian as Gaussian
+    from rosse.light.profiles import PointSource as PointSource
+    from rosse.light.profiles import Sersic as Sersic
+    from rosse.light.sky import Sky as Sky
     from rosse.status import Status as Status
     from rosse.store import Catalogue as Catalogue
     from rosse.store import open_catalogue as open_catalogue

@@ -36,6 +36,8 @@ class Cutouts:
         PSF on the pixels of the image, centred on pixel ``(h // 2, w // 2)``. None: no PSF is known; models are
         then only integrated over the pixel.
     psf_has_pixel : whether `psf` already holds the integration over the pixel, as the PSFs of surveys do.
+    psf_oversampling : pixels of `psf` along one pixel of the image; 1 but for undersampled instruments (HST, JWST,
+        Euclid), whose PSFs come finer than their images.
     scale : (B,) arcsec/pixel; NaN where unknown, lengths are then in pixels.
     zeropoint : (C,) AB magnitude of one flux unit in each band; NaN where unknown.
     bands : C names.
@@ -52,6 +54,7 @@ class Cutouts:
     ivar: Tensor
     psf: Tensor | None = None
     psf_has_pixel: bool = True
+    psf_oversampling: int = 1
     scale: Tensor = _UNSET
     zeropoint: Tensor = _UNSET
     bands: tuple[str, ...] = ()
@@ -84,6 +87,8 @@ class Cutouts:
         _put(self, "id", _identifiers(self.id, b))
         if self.psf is not None:
             _put(self, "psf", _checked_psf(self.psf, b, c))
+        if not isinstance(self.psf_oversampling, int) or self.psf_oversampling < 1:
+            raise InputError(f"psf_oversampling is {self.psf_oversampling!r}; a whole number, 1 or more, is wanted")
         if bool((self.scale <= 0).any()):
             raise InputError("scale must be positive, arcsec/pixel; NaN where it is unknown")
 
@@ -113,7 +118,7 @@ class Cutouts:
         mask : like `image`, True (or non-zero) leaves the pixel out.
         psf : (h, w), (C, h, w) or (B or 1, C, h, w)
         scale, zeropoint, bands, id : as in `Cutouts`; one number stands for all.
-        where : `ra`, `dec`, `corner`, `north`, `parity`, `psf_has_pixel`, as in `Cutouts`.
+        where : `ra`, `dec`, `corner`, `north`, `parity`, `psf_has_pixel`, `psf_oversampling`, as in `Cutouts`.
 
         Raises
         ------
@@ -214,6 +219,8 @@ def stack_cutouts(parts: Sequence[Cutouts]) -> Cutouts:
             raise InputError("cutouts with different zero points cannot share a batch; scale their flux first")
         if (part.psf is None) != (first.psf is None) or part.psf_has_pixel != first.psf_has_pixel:
             raise InputError("cutouts with and without a PSF cannot share a batch")
+        if part.psf_oversampling != first.psf_oversampling:
+            raise InputError("cutouts whose PSFs are sampled differently cannot share a batch")
     if len(parts) == 1:
         return first
     height = max(part.frame[0] for part in parts)

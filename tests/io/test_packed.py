@@ -51,13 +51,14 @@ def assert_same(one: Cutouts, other: Cutouts) -> None:
             np.testing.assert_array_equal(mine.numpy(), theirs.expand(mine.shape).numpy(), err_msg=name)
     assert one.bands == other.bands
     assert one.psf_has_pixel == other.psf_has_pixel
+    assert one.psf_oversampling == other.psf_oversampling
     for name in ("id", "ra", "dec"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 @pytest.mark.parametrize("psf", ["each", "one", "none"])
 def test_what_comes_back_is_what_went_in(tmp_path: Path, psf: str) -> None:
-    cutouts = galaxies(23, psf=psf, psf_has_pixel=False)
+    cutouts = galaxies(23, psf=psf, psf_has_pixel=False, psf_oversampling=3)
     store = write_packed(tmp_path / "s", cutouts)
     assert len(store) == 23
     assert store.ids.tolist() == cutouts.id.tolist()

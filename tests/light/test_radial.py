@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, special
 
+from rosse.light.elliptical import read
 from rosse.light.radial import (
-    read_transform,
     sersic_b,
     sersic_constants,
     sersic_flux_within,
@@ -21,8 +21,9 @@ KAPPA = np.geomspace(1e-3, 300, 400)
 
 
 def transform(n: float, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    parts = read_transform(sersic_transform(torch.tensor([n])), torch.log(torch.tensor(kappa))[None])
-    return tuple(part[0].numpy() for part in parts)
+    ln_kappa = torch.log(torch.tensor(kappa))[None]
+    value, slope, (by_ln_n,) = read(sersic_transform(torch.tensor([n])), ln_kappa)
+    return tuple(part[0].numpy() for part in (value, slope, by_ln_n))
 
 
 @given(n=st.floats(0.3, 8.0))

@@ -9,9 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rosse.light.components import DeVaucouleurs, Exponential, Model, PointSource, Sersic, as_model
+from rosse.light.model import Model, as_model
+from rosse.light.profiles import DeVaucouleurs, Exponential, Gaussian, PointSource, Sersic
 from rosse.light.psf import fourier_grid, gaussian_psf
-from rosse.light.render import Layout, draw, draw_with_derivatives
+from rosse.light.render import Layout, draw, unit_rows
+from rosse.light.sky import Sky
 
 EXACT = galsim.GSParams(folding_threshold=1e-4, maxk_threshold=1e-5, kvalue_accuracy=1e-7, maximum_fft_size=16384)
 MOFFAT = galsim.Moffat(beta=3.5, fwhm=3.2, gsparams=EXACT)
@@ -34,10 +36,10 @@ def galsim_image(
 
 
 def vector(n: float, r_e: float, q: float, pa: float, x: float, y: float) -> torch.Tensor:
-    return torch.tensor([[x, y, math.log(r_e), math.log(n), math.log(q), pa, 1.0]], dtype=torch.float64)
+    return torch.tensor([[[1.0, x, y, math.log(r_e), math.log(n), math.log(q), pa]]], dtype=torch.float64)
 
 
-LAYOUT = Layout(model=as_model(Sersic()), bands=1)
+LAYOUT = Layout(model=as_model(Sersic()))
 
 
 @pytest.mark.parametrize("n", [0.5, 1.0, 2.5, 4.0, 6.0])
@@ -79,39 +81,54 @@ MODELS = [
     as_model(Sersic()),
     as_model(Exponential()),
     as_model(DeVaucouleurs()),
+    as_model(Gaussian()),
     as_model(PointSource()),
-    Sersic("bulge") + Exponential("disc") + PointSource("nucleus"),
+    Sersic("bulge") + Exponential("disc") + PointSource("nucleus") + Sky(tilted=True),
 ]
-VALUES = {"r_e": math.log(4.0), "n": math.log(2.2), "q": math.log(0.6), "pa": 0.8}
+VALUES = {
+    "level": 0.1,
+    "slope_x": 1e-3,
+    "slope_y": 2e-3,
+    "flux": 1.7,
+    "x": 23.7,
+    "y": 24.3,
+    "r_e": math.log(4.0),
+    "n": math.log(2.2),
+    "q": math.log(0.6),
+    "pa": 0.8,
+}
 
 
-def some_vector(layout: Layout) -> torch.Tensor:
-    out = torch.ones(1, layout.size, dtype=torch.float64)
-    out[0, 0], out[0, 1] = 23.7, 24.3
-    for component, place in zip(layout.model.components, layout.shapes, strict=True):
-        out[0, place] = torch.tensor([VALUES[p.name] for p in component.parameters], dtype=torch.float64)
-    out[0, layout.first_flux :] = torch.arange(1, layout.size - layout.first_flux + 1)
+def some_values(layout: Layout, bands: int) -> torch.Tensor:
+    """Slots (1, bands, L) with a different flux for every component and band."""
+    line = [VALUES.get(slot.name, 0.3) for slot in layout.slots]
+    out = torch.tensor([[line] * bands], dtype=torch.float64)
+    for i in layout.fluxes:
+        out[0, :, i] += torch.arange(bands) + 0.1 * i
     return out
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["one shape", "a shape per band"])
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: "+".join(type(c).__name__ for c in m.components))
-def test_contract_of_every_model(model: Model) -> None:
+def test_contract_of_every_model(model: Model, shared: bool) -> None:
     """Shape, finiteness, derivatives, and a batch that equals its galaxies one by one."""
-    layout = Layout(model=model, bands=2)
+    layout = Layout(model=model)
     psf = torch.cat([gaussian_psf(3.0, 31)[None], gaussian_psf(4.0, 31)[None]])[None]
     grid = fourier_grid((48, 50), psf)
-    at = some_vector(layout)
-    images, derivatives = draw_with_derivatives(layout, at, grid)
+    at = some_values(layout, 2)
+    if not shared:
+        at[0, 1] *= 1.03
+    images, rows = draw(layout, at, grid), unit_rows(layout, at, grid)
+    derivatives = rows * layout.scales(at)[..., None, None]
     assert images.shape == (1, 2, 48, 50)
     assert torch.isfinite(images).all()
     assert torch.isfinite(derivatives).all()
-    for band, places in enumerate(layout.band_places()):
-        for i, p in enumerate(places.tolist()):
-            step = torch.zeros_like(at)
-            step[0, p] = 1e-2
-            numeric = (draw(layout, at + step, grid) - draw(layout, at - step, grid))[0, band] / 2e-2
-            scale = float(derivatives[0, band, i].abs().max()) + 1e-9
-            assert float((numeric - derivatives[0, band, i]).abs().max()) < 4e-3 * scale, (band, p)
+    for i in range(layout.size):
+        step = torch.zeros_like(at)
+        step[0, :, i] = 1e-2
+        numeric = (draw(layout, at + step, grid) - draw(layout, at - step, grid)) / 2e-2
+        scale = float(derivatives[:, :, i].abs().max()) + 1e-9
+        assert float((numeric - derivatives[:, :, i]).abs().max()) < 4e-3 * scale, layout.slots[i].name
     both = draw(layout, torch.cat([at, at * 1.01]), grid)
     assert torch.allclose(both[:1], images, atol=1e-6 * float(images.max()))
 

@@ -13,7 +13,8 @@ from rosse.errors import OptionError, RunError, unknown_name
 if TYPE_CHECKING:
     from rosse.cli.options import Measuring
     from rosse.cli.screen import Watch
-    from rosse.light.components import Component, Model
+    from rosse.light.components import Component
+    from rosse.light.model import Model
     from rosse.pipeline.engines import Engine
     from rosse.pipeline.rows import Fitting
     from rosse.pipeline.run import Job, Report
@@ -31,7 +32,7 @@ def fitting_of(options: Measuring) -> Fitting:
 
 def model_of(text: str) -> Component | Model:
     """``sersic`` or a sum such as ``sersic+exponential``, whose parts are then called by their names."""
-    from rosse.light.components import DeVaucouleurs, Exponential, PointSource, Sersic
+    from rosse.light.profiles import DeVaucouleurs, Exponential, PointSource, Sersic
 
     known: dict[str, Any] = {
         "sersic": Sersic, "exponential": Exponential, "devaucouleurs": DeVaucouleurs, "pointsource": PointSource,

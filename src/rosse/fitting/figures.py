@@ -52,8 +52,8 @@ def plot_fit(fit: Fit, row: int = 0, *, band: int | None = None) -> Figure:
     shown = _show(axes[2], residual, "(image - model) / noise", vmin=-5, vmax=5, cmap="RdBu_r")
     figure.colorbar(shown, ax=axes[2], shrink=0.85, pad=0.02)
     _scale_bar(axes[0], fit, row)
-    _draw_ellipse(axes[0], fit, row)
-    _profile(axes[3], fit, row, image=image, ivar=ivar, model=model)
+    _draw_ellipses(axes[0], fit, row, band)
+    _profile(axes[3], fit, row, band, image=image, ivar=ivar, model=model)
     figure.suptitle(_caption(fit, row), fontsize=10, x=0.01, ha="left", color=INK)
     return figure
 
@@ -102,24 +102,32 @@ def _scale_bar(axis: Axes, fit: Fit, row: int) -> None:
     axis.annotate(f"{length:g}{unit}", (x, x), (0, 4), textcoords="offset points", fontsize=9, color=INK)
 
 
-def _draw_ellipse(axis: Axes, fit: Fit, row: int) -> None:
-    """Half-light ellipse of each component that has one."""
+def _ellipses(fit: Fit, row: int, band: int) -> list[tuple[float, float, float, float, float]]:
+    """Centre, scale radius, axis ratio and angle of the major axis of each component that has them."""
+    found = []
+    local = fit.local[row, band]
+    for component, place in zip(fit.plan.model.components, fit.plan.layout.places, strict=True):
+        value = {slot.name: local[i] for slot, i in zip(component.slots, range(place.start, place.stop), strict=True)}
+        if component.scale_radius and "q" in value and np.isfinite(local).all():
+            ln_r, ln_q, theta = value[component.scale_radius], value["q"], value["pa"]
+            if ln_q > 0:  # the axes trade places
+                ln_r, ln_q, theta = ln_r + ln_q, -ln_q, theta + math.pi / 2
+            found.append((value["x"], value["y"], math.exp(ln_r), math.exp(ln_q), theta))
+    return found
+
+
+def _draw_ellipses(axis: Axes, fit: Fit, row: int, band: int) -> None:
+    """Half-light (or scale) ellipse of each component that has one."""
     from matplotlib.patches import Ellipse
 
-    vector = fit.vector[row]
-    for component, place in zip(fit.layout.model.components, fit.layout.shapes, strict=True):
-        names = [p.name for p in component.parameters]
-        if "r_e" not in names or not np.isfinite(vector).all():
-            continue
-        ln_r, ln_q, theta = (vector[place.start + names.index(n)] for n in ("r_e", "q", "pa"))
-        axes = 2 * math.exp(ln_r), 2 * math.exp(ln_r + ln_q)
-        patch = Ellipse((vector[0], vector[1]), *axes, angle=math.degrees(theta), fill=False, ec=MODEL, lw=1.1)
-        axis.add_patch(patch)
+    for x, y, radius, q, theta in _ellipses(fit, row, band):
+        angle = math.degrees(theta)
+        axis.add_patch(Ellipse((x, y), 2 * radius, 2 * q * radius, angle=angle, fill=False, ec=MODEL, lw=1.1))
 
 
-def _profile(axis: Axes, fit: Fit, row: int, *, image: Pixels, ivar: Pixels, model: Pixels) -> None:
+def _profile(axis: Axes, fit: Fit, row: int, band: int, *, image: Pixels, ivar: Pixels, model: Pixels) -> None:
     height, width = image.shape
-    x, y, q, theta = _main_ellipse(fit, row)
+    x, y, q, theta = _main_ellipse(fit, row, band)
     grid_y, grid_x = np.mgrid[:height, :width].astype(np.float64)
     offsets = torch.from_numpy(grid_x - x), torch.from_numpy(grid_y - y)
     radius = elliptical_radius(*offsets, torch.tensor(q), torch.tensor(theta)).numpy()
@@ -145,34 +153,34 @@ def _profile(axis: Axes, fit: Fit, row: int, *, image: Pixels, ivar: Pixels, mod
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _main_ellipse(fit: Fit, row: int) -> tuple[float, float, float, float]:
-    """Centre, axis ratio and angle of the last extended component, or a circle in the middle of the frame."""
-    vector = fit.vector[row]
-    found = (fit.cutouts.frame[1] // 2, fit.cutouts.frame[0] // 2, 1.0, 0.0)
-    if not np.isfinite(vector).all():
-        return found
-    found = (vector[0], vector[1], 1.0, 0.0)
-    for component, place in zip(fit.layout.model.components, fit.layout.shapes, strict=True):
-        names = [p.name for p in component.parameters]
-        if "q" in names:
-            ln_q, theta = (vector[place.start + names.index(n)] for n in ("q", "pa"))
-            turn = ln_q > 0
-            found = vector[0], vector[1], math.exp(-abs(ln_q)), theta + (math.pi / 2 if turn else 0.0)
-    return found
+def _main_ellipse(fit: Fit, row: int, band: int) -> tuple[float, float, float, float]:
+    """Centre, axis ratio and angle of the last extended component at the common centre, or a circle in the middle."""
+    height, width = fit.cutouts.frame
+    found = [e for e, c in zip(_ellipses(fit, row, band), _extended(fit), strict=False) if not c.own_centre]
+    if found:
+        x, y, _, q, theta = found[-1]
+        return x, y, q, theta
+    return width // 2, height // 2, 1.0, 0.0
+
+
+def _extended(fit: Fit) -> list[Any]:
+    return [c for c in fit.plan.model.components if c.scale_radius and any(s.name == "q" for s in c.slots)]
 
 
 def _caption(fit: Fit, row: int) -> str:
     table = fit.table()[row]
     unit = "″" if math.isfinite(float(fit.cutouts.scale[row])) else " px"
     parts = [str(table["id"])]
-    for component in fit.layout.model.components:
-        prefix = fit.layout.model.prefix(component)
-        for name in ("r_e", "n", "q"):
+    for component in fit.plan.model.components:
+        prefix = fit.plan.model.prefix(component)
+        for name in (component.scale_radius, "n", "q"):
             key = prefix + name
             if key in table.colnames:
                 value, sigma = float(table[key]), float(table[f"sigma_{key}"])
                 digits = 2 if not sigma > 0 else min(max(0, 1 - math.floor(math.log10(sigma))), 4)
-                parts.append(f"{key} = {value:.{digits}f} ± {sigma:.{digits}f}{unit if name == 'r_e' else ''}")
+                parts.append(
+                    f"{key} = {value:.{digits}f} ± {sigma:.{digits}f}{unit if name == component.scale_radius else ''}"
+                )
     parts.append(f"chi²/dof = {float(table['chi2_dof']):.2f}")
     parts.append(str(table["status"]))
     return "    ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,50 +13,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rosse.cutouts import Cutouts, pad_cutouts
-from rosse.errors import OptionError
-from rosse.fitting.levenberg import Limits, Minimum, minimise
+from rosse.fitting.batches import Batch, batches, for_each
+from rosse.fitting.levenberg import Minimum, minimise
+from rosse.fitting.options import FitOptions
+from rosse.fitting.plan import Plan, wavelengths
 from rosse.fitting.problem import Problem
 from rosse.fitting.result import Fit
-from rosse.fitting.start import psf_width, starting_ellipses
-from rosse.light.components import Component, Model, PointSource, Sersic, as_model
-from rosse.light.psf import fourier_grid
-from rosse.light.render import Layout, draw
+from rosse.fitting.setup import Setup, with_best_fluxes
+from rosse.light.components import Component
+from rosse.light.model import Model, as_model
+from rosse.light.profiles import Sersic
 from rosse.status import Status
 
 log = logging.getLogger(__name__)
 
 # Smallest eigenvalue of the correlation-like normal matrix that single-precision pixels can tell from zero.
 SINGULAR_BELOW = 1e-7
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitOptions:
-    """How a fit is run.
-
-    Parameters
-    ----------
-    max_iterations : steps per galaxy at most.
-    tolerance : a galaxy has converged when a further step would change chi^2 by less than this; 1 is one sigma.
-    flux_in_frame : a galaxy with less than this fraction of its model's light in its frame is flagged
-        `Status.EXCEEDS_FRAME`.
-    batch_pixels : pixels (galaxies x bands x height x width) per batch; None chooses what stays in the cache of a CPU
-        or fills a GPU.
-    """
-
-    max_iterations: int = 80
-    tolerance: float = 1e-3
-    flux_in_frame: float = 0.75
-    batch_pixels: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_iterations < 1:
-            raise OptionError(f"max_iterations is {self.max_iterations}; at least 1 is wanted")
-        if not self.tolerance > 0:
-            raise OptionError(f"tolerance is {self.tolerance}; a positive number is wanted")
-        if not 0 <= self.flux_in_frame < 1:
-            raise OptionError(f"flux_in_frame is {self.flux_in_frame}; a fraction in 0..1 is wanted")
-        if self.batch_pixels is not None and self.batch_pixels < 1:
-            raise OptionError(f"batch_pixels is {self.batch_pixels}; a positive number is wanted")
+COARSE_TOLERANCE = 0.1  # what is left of chi^2 when the coarse pixels have told all that is worth hearing
+OTHER_STARTS = ((1.6, 2.0), (0.6, 0.5))  # factors on size and index where a fit did not converge
 
 
 def fit(
@@ -70,7 +44,7 @@ def fit(
 
     Parameters
     ----------
-    cutouts : B galaxies in C bands. Bands share centre and shape; each has its own flux.
+    cutouts : B galaxies in C bands. Bands share centre and shape unless the model says otherwise; each has its flux.
     model : a component or a sum of them; a single Sersic profile if None.
     options : how the fit is run.
     advance : called with the number of galaxies done after each batch, e.g. by a progress bar.
@@ -83,215 +57,179 @@ def fit(
     Notes
     -----
     Least squares weighted by `ivar`, by Levenberg-Marquardt with exact derivatives of the PSF-convolved model; errors
-    from the inverse of the normal matrix at the optimum, PSF included. Frames are trimmed to the pixels that carry
-    weight and galaxies of similar size are fitted together, so padding costs nothing.
+    from the inverse of the normal matrix at the optimum, PSF included. The first steps are taken on pixels twice as
+    wide. Frames are trimmed to the pixels that carry weight and galaxies of similar size are fitted together, so
+    padding costs nothing. A galaxy that does not converge is started twice more from elsewhere.
     """
     options = options or FitOptions()
-    layout = Layout(model=as_model(model if model is not None else Sersic()), bands=len(cutouts.bands))
-    rows = _Rows(len(cutouts), layout.size)
-    with torch.no_grad():
-        for index, frame in _batches(cutouts, options):
-            batch = pad_cutouts(cutouts[index], *frame)
+    plan = Plan(
+        model=as_model(model if model is not None else Sersic()),
+        bands=cutouts.bands,
+        wavelength=wavelengths(cutouts.bands, dict(options.wavelength)),
+    )
+    plan.check(len(cutouts))
+    run = _Run(cutouts=cutouts, plan=plan, options=options, rows=_Rows.empty(len(cutouts), plan))
+    for_each(run.batch, batches(cutouts, options.batch_pixels), advance)
+    return run.rows.result(cutouts, plan, options)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """Results as they come in, in the order of the cutouts; what was not fitted is NaN. See `Fit`."""
+
+    vector: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    chi2: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+    in_frame: NDArray[np.float64]
+    iterations: NDArray[np.int32]
+    at_bound: NDArray[np.bool_]
+    status: NDArray[np.int8]
+
+    @classmethod
+    def empty(cls, count: int, plan: Plan) -> _Rows:
+        return cls(
+            vector=np.full((count, plan.size), np.nan),
+            offset=np.full((count, len(plan.bands), plan.layout.size), np.nan),
+            covariance=np.full((count, plan.size, plan.size), np.nan),
+            chi2=np.full(count, np.nan),
+            pixels=np.zeros(count, dtype=np.int64),
+            in_frame=np.full(count, np.nan),
+            iterations=np.zeros(count, dtype=np.int32),
+            at_bound=np.zeros((count, plan.size), dtype=bool),
+            status=np.full(count, Status.NO_DATA, dtype=np.int8),
+        )
+
+    def put(self, index: NDArray[np.int64], **values: Tensor) -> None:
+        for name, value in values.items():
+            getattr(self, name)[index] = value.cpu().numpy()
+
+    def result(self, cutouts: Cutouts, plan: Plan, options: FitOptions) -> Fit:
+        return Fit(cutouts=cutouts, plan=plan, options=options, **vars(self))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Run:
+    """One call of `fit`: what its batches share."""
+
+    cutouts: Cutouts
+    plan: Plan
+    options: FitOptions
+    rows: _Rows
+
+    def batch(self, part: Batch) -> None:
+        """Fit one batch; a failure of the algebra costs only the galaxy whose it is."""
+        with torch.no_grad():
             try:
-                _fit_batch(batch, layout, options, rows, index)
+                self._fit(part)
             except torch.cuda.OutOfMemoryError:
                 raise
-            except (RuntimeError, ValueError) as err:  # a failure of the algebra: find whose it is
-                log.warning("a batch of %d galaxies failed (%s); fitting them one by one", len(index), err)
-                _fit_singly(batch, layout, options, rows, index)
-            height, width = cutouts.frame
-            rows.vector[index, :2] += width // 2 - frame[1] // 2, height // 2 - frame[0] // 2
-            if advance is not None:
-                advance(len(index))
-    return rows.result(cutouts, layout)
+            except (RuntimeError, ValueError) as err:
+                log.warning("a batch of %d galaxies failed (%s); fitting them one by one", len(part.index), err)
+                for row in part.index:
+                    self._fit_one(Batch(index=np.array([row]), frame=part.frame))
 
+    def _fit_one(self, part: Batch) -> None:
+        try:
+            self._fit(part)
+        except (RuntimeError, ValueError) as err:
+            log.warning("galaxy %s failed: %s", self.cutouts.id[part.index[0]], err)
+            self.rows.status[part.index] = Status.FAILED
 
-class _Rows:
-    """Results as they come in, in the order of the cutouts; what was not fitted is NaN."""
+    def _fit(self, part: Batch) -> None:
+        whole = self.cutouts[part.index]
+        pixels = pad_cutouts(whole, *part.frame)
+        count = (pixels.ivar > 0).sum((1, 2, 3)).cpu().numpy()
+        self.rows.pixels[part.index] = count
+        enough = count > self.plan.size
+        if not enough.any():
+            return
+        whole, pixels, index = whole[enough], pixels[enough], part.index[enough]
+        setup = Setup(cutouts=whole, index=index, plan=self.plan, options=self.options, arcsec=has_scale(self.cutouts))
+        problem = setup.problem(pixels)
+        minimum = self._minimise(setup, problem)
+        minimum = self._try_again(setup, problem, minimum)
+        covariance, singular = covariance_of(minimum)
+        singular |= _lost(minimum, covariance, problem, whole.frame)
+        self._write(minimum, covariance, singular, problem=problem, index=index)
 
-    def __init__(self, count: int, size: int) -> None:
-        self.vector = np.full((count, size), np.nan)
-        self.covariance = np.full((count, size, size), np.nan)
-        self.chi2 = np.full(count, np.nan)
-        self.pixels = np.zeros(count, dtype=np.int64)
-        self.in_frame = np.full(count, np.nan)
-        self.iterations = np.zeros(count, dtype=np.int32)
-        self.at_bound = np.zeros((count, size), dtype=bool)
-        self.status = np.full(count, Status.NO_DATA, dtype=np.int8)
+    def _minimise(self, setup: Setup, problem: Problem, *, size: float = 1.0, index: float = 1.0) -> Minimum:
+        """From moments to the minimum, over pixels twice as wide where there are enough."""
+        coarse = problem.coarser()
+        guess = setup.guess((coarse or problem).view, size=size, index=index)
+        vector = self.plan.vector(guess, problem.offset)
+        limits = setup.limits(vector)
+        steps = torch.zeros(len(vector), dtype=torch.int32, device=vector.device)
+        vector, _ = with_best_fluxes(vector.clamp(limits.lower, limits.upper), coarse or problem)
+        if coarse is not None:
+            first = minimise(coarse.evaluate, vector, limits, max_iterations=30, tolerance=COARSE_TOLERANCE)
+            vector, steps = first.vector, first.evaluations
+        options = self.options
+        last = minimise(
+            problem.evaluate, vector, limits, max_iterations=options.max_iterations, tolerance=options.tolerance
+        )
+        return last.with_evaluations(last.evaluations + steps)
 
-    def result(self, cutouts: Cutouts, layout: Layout) -> Fit:
-        return Fit(
-            cutouts=cutouts,
-            layout=layout,
-            vector=self.vector,
-            covariance=self.covariance,
-            chi2=self.chi2,
-            pixels=self.pixels,
-            in_frame=self.in_frame,
-            iterations=self.iterations,
-            at_bound=self.at_bound,
-            status=self.status,
+    def _try_again(self, setup: Setup, problem: Problem, minimum: Minimum) -> Minimum:
+        """The same minimum, with what did not converge replaced by the best of other starts."""
+        for size, index in OTHER_STARTS:
+            lost = torch.nonzero(~minimum.converged).flatten()
+            if not len(lost):
+                break
+            some = lost.cpu().numpy()
+            part = Setup(
+                cutouts=setup.cutouts[some],
+                index=setup.index[some],
+                plan=self.plan,
+                options=self.options,
+                arcsec=setup.arcsec,
+            )
+            other = self._minimise(part, problem.rows(lost), size=size, index=index)
+            minimum = minimum.improved(lost, other)
+        return minimum
+
+    def _write(
+        self,
+        minimum: Minimum,
+        covariance: Tensor,
+        singular: Tensor,
+        *,
+        problem: Problem,
+        index: NDArray[np.int64],
+    ) -> None:
+        """Share of light in the frame and status of finished fits, and all of it into their rows."""
+        in_frame = _light_in_frame(problem, minimum.vector)
+        status = torch.full_like(in_frame, Status.OK, dtype=torch.int8)
+        status[in_frame < self.options.flux_in_frame] = Status.EXCEEDS_FRAME
+        status[minimum.at_bound.any(1)] = Status.AT_BOUND
+        status[~minimum.converged] = Status.NOT_CONVERGED
+        status[singular] = Status.SINGULAR
+        chi2 = minimum.chi2
+        if problem.priors:
+            chi2 = chi2 - problem.prior_residuals(minimum.vector)[0].square().sum(1)
+        self.rows.put(
+            index,
+            vector=torch.where(singular[:, None], math.nan, minimum.vector),
+            offset=problem.offset,
+            covariance=torch.where(singular[:, None, None], math.nan, covariance),
+            chi2=chi2,
+            in_frame=in_frame,
+            iterations=minimum.evaluations,
+            at_bound=minimum.at_bound,
+            status=status,
         )
 
 
-def _batches(cutouts: Cutouts, options: FitOptions) -> Iterator[tuple[NDArray[np.int64], tuple[int, int]]]:
-    """Galaxies of one frame size at a time: their rows, and the frame that holds all their weight."""
-    height, width = cutouts.frame
-    has_weight = (cutouts.ivar > 0).any(1)
-    need_y = _reach(has_weight.any(2), height)
-    need_x = _reach(has_weight.any(1), width)
-    sizes = np.stack([need_y, need_x], 1)
-    pixels = options.batch_pixels or (2**18 if cutouts.flux.device.type == "cpu" else 2**26)
-    for size in np.unique(sizes, axis=0):
-        index = np.nonzero((sizes == size).all(1))[0]
-        frame = (int(size[0]), int(size[1]))
-        step = max(1, pixels // (frame[0] * frame[1] * len(cutouts.bands)))
-        for first in range(0, len(index), step):
-            yield index[first : first + step], frame
+def has_scale(cutouts: Cutouts) -> bool:
+    """Whether lengths can be in arcsec: the pixel scale of every galaxy is known."""
+    return bool(torch.isfinite(cutouts.scale).all())
 
 
-def _reach(line: Tensor, length: int) -> NDArray[np.int64]:
-    """Length (B,) of the shortest centred line that holds all True of (B, length), rounded up to few sizes."""
-    centre = length // 2
-    distance = (torch.arange(length, device=line.device) - centre).abs()
-    reach = torch.where(line, distance, 0).amax(1).cpu().numpy()
-    rounded = np.ceil((2 * reach + 1) / 16) * 16
-    return np.asarray(np.minimum(rounded, length), dtype=np.int64)
-
-
-def _fit_singly(batch: Cutouts, layout: Layout, options: FitOptions, rows: _Rows, index: NDArray[np.int64]) -> None:
-    for i, row in enumerate(index):
-        try:
-            _fit_batch(batch[i], layout, options, rows, index[i : i + 1])
-        except (RuntimeError, ValueError) as err:
-            log.warning("galaxy %s failed: %s", batch.id[i], err)
-            rows.status[row] = Status.FAILED
-
-
-def _fit_batch(batch: Cutouts, layout: Layout, options: FitOptions, rows: _Rows, index: NDArray[np.int64]) -> None:
-    """Fit galaxies that share a frame, and write their rows."""
-    count = (batch.ivar > 0).sum((1, 2, 3)).cpu().numpy()
-    rows.pixels[index] = count
-    enough = count > layout.size
-    if not enough.any():
-        return
-    batch, index = batch[enough], index[enough]
-    grid = fourier_grid(
-        batch.frame, batch.psf, bands=len(batch.bands), psf_has_pixel=batch.psf_has_pixel, device=batch.flux.device
-    )
-    problem = Problem(flux=batch.flux, root=batch.ivar.sqrt(), grid=grid, layout=layout)
-    start = _start(batch, problem)
-    limits = _limits(batch, layout, start)
-    minimum = minimise(
-        problem.evaluate, start, limits, max_iterations=options.max_iterations, tolerance=options.tolerance
-    )
-    covariance, singular = _covariance(minimum, limits.free)
-    singular |= _lost(minimum, covariance, batch.frame, layout)
-    _write(minimum, covariance, singular, problem=problem, options=options, rows=rows, index=index)
-
-
-def _start(batch: Cutouts, problem: Problem) -> Tensor:
-    """Starting vector (B, P): moments for the shapes, then the fluxes that fit best with these shapes."""
-    layout = problem.layout
-    sigma = None if batch.psf is None else psf_width(batch.psf).to(torch.float64).expand(len(batch))
-    x, y, radius, q, theta = starting_ellipses(batch.flux, batch.ivar, psf_sigma=sigma)
-    vector = torch.ones(len(batch), layout.size, dtype=torch.float64, device=batch.flux.device)
-    vector[:, 0], vector[:, 1] = x, y
-    extended = [c for c in layout.model.components if not isinstance(c, PointSource)]
-    for component, place in zip(layout.model.components, layout.shapes, strict=True):
-        rank = extended.index(component) if component in extended else 0
-        share = 1.0 if len(extended) < 2 else (0.5, 1.3)[min(rank, 1)]  # the first is the inner one
-        guess = {"r_e": torch.log(radius * share), "q": torch.log(q), "pa": theta}
-        guess["n"] = torch.full_like(radius, math.log(2.0 if rank == 0 else 1.0))
-        for column, parameter in zip(range(place.start, place.stop), component.parameters, strict=True):
-            value = component.fixed.get(parameter.name)
-            fixed = None if value is None else math.log(value) if parameter.log else value
-            vector[:, column] = guess[parameter.name] if fixed is None else fixed
-    return _with_best_fluxes(vector, problem)
-
-
-def _with_best_fluxes(vector: Tensor, problem: Problem) -> Tensor:
-    """The same shapes with the fluxes of least chi^2; at least one sigma each, so that shapes can be felt."""
-    first = problem.layout.first_flux
-    rows = torch.arange(len(vector), device=vector.device)
-    _, gradient, normal = problem.evaluate(vector, rows)
-    linear = normal[:, first:, first:]
-    ridge = 1e-9 * linear.diagonal(dim1=1, dim2=2).amax(1).clamp_min(1e-300)
-    linear = linear + ridge[:, None, None] * torch.eye(linear.shape[1], dtype=linear.dtype, device=linear.device)
-    best = vector[:, first:] + torch.linalg.solve_ex(linear, gradient[:, first:]).result
-    noise = linear.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt()
-    vector[:, first:] = torch.maximum(best.nan_to_num(0.0), noise)
-    return vector
-
-
-def _limits(batch: Cutouts, layout: Layout, start: Tensor) -> Limits:
-    """Bounds of every parameter, which are free, and how far one step may go."""
-    height, width = batch.frame
-    lower = torch.full_like(start, -math.inf)
-    upper = torch.full_like(start, math.inf)
-    free = torch.ones(layout.size, dtype=torch.bool, device=start.device)
-    step = torch.full((layout.size,), math.inf, dtype=start.dtype, device=start.device)
-    for column, length in ((0, width), (1, height)):
-        reach = max(4.0, 0.25 * length)
-        lower[:, column], upper[:, column] = start[:, column] - reach, start[:, column] + reach
-        step[column] = max(1.0, 0.05 * length)
-    steps = {"r_e": 0.7, "n": 0.5, "q": 0.5, "pa": 0.5}
-    for component, place in zip(layout.model.components, layout.shapes, strict=True):
-        for column, parameter in zip(range(place.start, place.stop), component.parameters, strict=True):
-            low, high = component.bounds.get(parameter.name, (parameter.lower, parameter.upper))
-            if parameter.name == "r_e" and parameter.name not in component.bounds:
-                high = 2.0 * max(height, width)
-            lower[:, column] = math.log(low) if parameter.log else low
-            upper[:, column] = math.log(high) if parameter.log else high
-            free[column] = parameter.name not in component.fixed
-            step[column] = steps[parameter.name]
-    if len(layout.model.components) > 1:  # a part of a galaxy does not take light away
-        lower[:, layout.first_flux :] = 0.0
-    return Limits(lower=lower, upper=upper, free=free, step=step)
-
-
-def _write(
-    minimum: Minimum,
-    covariance: Tensor,
-    singular: Tensor,
-    *,
-    problem: Problem,
-    options: FitOptions,
-    rows: _Rows,
-    index: NDArray[np.int64],
-) -> None:
-    """Share of light in the frame and status of finished fits, and all of it into their rows."""
-    images = draw(problem.layout, minimum.vector, problem.grid)
-    flux = minimum.vector[:, problem.layout.first_flux :].sum(1)
-    in_frame = images.sum((1, 2, 3), dtype=torch.float64) / flux
-    status = torch.full_like(in_frame, Status.OK, dtype=torch.int8)
-    status[in_frame < options.flux_in_frame] = Status.EXCEEDS_FRAME
-    status[minimum.at_bound.any(1)] = Status.AT_BOUND
-    status[~minimum.converged] = Status.NOT_CONVERGED
-    status[singular] = Status.SINGULAR
-    for name, value in (
-        ("vector", torch.where(singular[:, None], math.nan, minimum.vector)),
-        ("covariance", torch.where(singular[:, None, None], math.nan, covariance)),
-        ("chi2", minimum.chi2),
-        ("in_frame", in_frame),
-        ("iterations", minimum.evaluations),
-        ("at_bound", minimum.at_bound),
-        ("status", status),
-    ):
-        getattr(rows, name)[index] = value.cpu().numpy()
-
-
-def _lost(minimum: Minimum, covariance: Tensor, frame: tuple[int, int], layout: Layout) -> Tensor:
-    """Galaxies (B,) that are not there: no light in any band, or a centre that may be anywhere in the frame."""
-    dark = (minimum.vector[:, layout.first_flux :] <= 0).all(1)
-    sigma = covariance.diagonal(dim1=1, dim2=2)[:, :2].sqrt()
-    return dark | (sigma[:, 0] > 0.5 * frame[1]) | (sigma[:, 1] > 0.5 * frame[0])
-
-
-def _covariance(minimum: Minimum, free: Tensor) -> tuple[Tensor, Tensor]:
+def covariance_of(minimum: Minimum) -> tuple[Tensor, Tensor]:
     """Covariance (B, P, P) with NaN for what did not move, and which galaxies (B,) have none."""
     normal = minimum.normal
-    moved = free & ~minimum.at_bound
+    moved = ~minimum.at_bound
     scale = torch.where(moved, normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt(), 0.0)
     scaled = normal * scale[:, :, None] * scale[:, None, :]  # a unit diagonal, so that one threshold fits all units
     eye = torch.eye(normal.shape[1], dtype=normal.dtype, device=normal.device)
@@ -301,3 +239,28 @@ def _covariance(minimum: Minimum, free: Tensor) -> tuple[Tensor, Tensor]:
     inverse = torch.linalg.inv(torch.where(singular[:, None, None], eye, scaled))
     unknown = ~(moved[:, :, None] & moved[:, None, :]) | singular[:, None, None]
     return torch.where(unknown, math.nan, inverse * scale[:, :, None] * scale[:, None, :]), singular
+
+
+def _lost(minimum: Minimum, covariance: Tensor, problem: Problem, frame: tuple[int, int]) -> Tensor:
+    """Galaxies (B,) that are not there: no light in any band, or a centre that may be anywhere in the frame."""
+    layout = problem.plan.layout
+    lost = torch.zeros(len(minimum.vector), dtype=torch.bool, device=minimum.vector.device)
+    if layout.fluxes:
+        lost |= (problem.plan.local(minimum.vector, problem.offset)[..., list(layout.fluxes)] <= 0).all(2).all(1)
+    for p, coordinate in enumerate(problem.plan.coordinates):
+        slot = layout.slots[coordinate.slot]
+        if slot.unit == "pixel" and not coordinate.degree:
+            lost |= covariance[:, p, p].sqrt() > 0.5 * frame[1 if slot.name == "x" else 0]
+    return lost
+
+
+def _light_in_frame(problem: Problem, vector: Tensor) -> Tensor:
+    """Fraction (B,) of the model's flux that falls in the frame; coarse pixels tell it as well as fine ones."""
+    layout = problem.plan.layout
+    problem = problem.coarser() or problem
+    local = problem.local(vector)
+    for i, slot in enumerate(layout.slots):
+        if slot.unit in ("level", "slope"):
+            local[..., i] = 0.0
+    flux = local[..., list(layout.fluxes)].sum((1, 2))
+    return problem.drawn(local).sum((1, 2, 3), dtype=torch.float64) / flux

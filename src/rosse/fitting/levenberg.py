@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +33,21 @@ class Minimum:
     converged: Tensor
     at_bound: Tensor
     evaluations: Tensor
+
+    def with_evaluations(self, evaluations: Tensor) -> Minimum:
+        """The same with another count."""
+        return replace(self, evaluations=evaluations)
+
+    def improved(self, rows: Tensor, other: Minimum) -> Minimum:
+        """The same with problems `rows` taken from `other` where it converged or came lower."""
+        better = (other.converged & ~self.converged[rows]) | (other.chi2 < self.chi2[rows])
+        better &= torch.isfinite(other.chi2) & (other.converged | ~self.converged[rows])
+        took = rows[better]
+        out = {f.name: getattr(self, f.name).clone() for f in fields(self)}
+        for name, values in out.items():
+            values[took] = getattr(other, name)[better]
+        out["evaluations"][rows] = self.evaluations[rows] + other.evaluations
+        return Minimum(**out)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +96,7 @@ def minimise(
     evaluations = torch.ones(batch, dtype=torch.int32, device=start.device)
     converged = torch.zeros(batch, dtype=torch.bool, device=start.device)
     moving = torch.isfinite(chi2)
-    for _ in range(max_iterations):
+    for turn in range(max_iterations):
         rows = torch.nonzero(moving).flatten()
         if not len(rows):
             break
@@ -91,6 +106,15 @@ def minimise(
         step = solve_in_box(normal[rows], gradient[rows], damping[rows], held, room)
         trial = (at + step).clamp(low, high)
         promised = predicted_decrease(step, gradient[rows], normal[rows])
+        # A small step under heavy damping proves nothing; a small free one is taken unseen, for it cannot be wrong.
+        settled = (promised >= 0) & (promised < tolerance) & (damping[rows] < 1.0)
+        done = rows[settled]
+        best[done], converged[done], moving[done] = trial[settled], True, False
+        chi2[done] -= promised[settled]
+        gradient[done] -= torch.einsum("bpq,bq->bp", normal[done], step[settled])
+        if turn == max_iterations - 1 or bool(settled.all()):
+            continue
+        rows, trial, promised = rows[~settled], trial[~settled], promised[~settled]
         new_chi2, new_gradient, new_normal = evaluate(trial, rows)
         evaluations[rows] += 1
         gain = (chi2[rows] - new_chi2) / promised.clamp_min(1e-12)
@@ -101,10 +125,9 @@ def minimise(
         shrink = (1 - (2 * gain.clamp(-10, 10) - 1) ** 3).clamp(0.1, 2.0)
         damping[rows] = torch.where(better, damping[rows] * shrink, damping[rows] * growth[rows]).clamp(1e-9, 1e12)
         growth[rows] = torch.where(better, 2.0, growth[rows] * 2)
-        flat = (promised >= 0) & (promised < tolerance)
-        settled = flat & (~better | (damping[rows] < 1.0))  # a small step under heavy damping proves nothing
-        converged[rows] |= settled
-        moving[rows] = ~(settled | (damping[rows] > 1e10))
+        stuck = ~better & (promised >= 0) & (promised < tolerance)  # as low as single precision can tell
+        converged[rows] |= stuck
+        moving[rows] = ~(stuck | (damping[rows] > 1e10))
     at_bound = blocked(best, gradient, limits.lower, limits.upper) & free
     return Minimum(
         vector=best, chi2=chi2, normal=normal, converged=converged, at_bound=at_bound, evaluations=evaluations

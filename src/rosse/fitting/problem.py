@@ -2,52 +2,230 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from rosse.fitting.plan import Plan
 from rosse.light.psf import FourierGrid
-from rosse.light.render import Layout, draw_with_derivatives
+from rosse.light.render import draw, unit_rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Problem:
-    """B galaxies on one frame, and the model that is to match them.
+class View:
+    """Pixels of B galaxies on one frame.
 
     Parameters
     ----------
     flux : (B, C, H, W)
     root : (B, C, H, W) square root of the inverse variance.
     grid : frame and PSF.
-    layout : what the parameter vector holds.
+    corner : x and y of its first pixel in the frame that the fit's coordinates belong to.
+    zoom : size of its pixels in those of that frame.
     """
 
     flux: Tensor
     root: Tensor
     grid: FourierGrid
-    layout: Layout
+    corner: tuple[float, float] = (0.0, 0.0)
+    zoom: int = 1
+
+    def rows(self, rows: Tensor) -> View:
+        """Some of the galaxies."""
+        return replace(self, flux=self.flux[rows], root=self.root[rows], grid=self.grid.rows(rows))
+
+    def coarser(self) -> View | None:
+        """The same on pixels twice as wide, good enough for the first steps of a fit; None where that cannot be."""
+        height, width = self.grid.frame
+        my, mx = self.grid.size
+        if self.grid.zones > 1 or my % 4 or mx % 4 or min(height, width) < 2 * SMALLEST_FRAME:
+            return None
+        flux, weight = self.flux[:, :, : height // 2 * 2, : width // 2 * 2], self.root.square()
+        weight = weight[:, :, : height // 2 * 2, : width // 2 * 2]
+        pooled = 4 * torch.nn.functional.avg_pool2d(weight, 2)
+        light = 4 * torch.nn.functional.avg_pool2d(flux * weight, 2)
+        good = torch.nn.functional.avg_pool2d((weight > 0).float(), 2) >= 0.5
+        mean = torch.where(good, light / pooled.clamp_min(1e-37), 0.0)
+        kept = torch.cat([torch.arange(my // 4), torch.arange(my - my // 4, my)]).to(flux.device)
+        ky, kx = 2 * self.grid.ky[kept], 2 * self.grid.kx[: mx // 4 + 1]
+        pair = torch.cos(ky / 4)[:, None] * torch.cos(kx / 4)  # the sum of two neighbours, as a transfer function
+        grid = replace(
+            self.grid,
+            frame=(height // 2, width // 2),
+            size=(my // 2, mx // 2),
+            ky=ky,
+            kx=kx,
+            transfer=self.grid.transfer[:, :, kept, : mx // 4 + 1] * pair,
+        )
+        root = torch.where(good, pooled.sqrt() / 4, 0.0)
+        return replace(self, flux=4 * mean, root=root, grid=grid, zoom=2 * self.zoom)
+
+
+SMALLEST_FRAME = 40  # a frame smaller than this is not halved
+VALUES_IN_CACHE = 2**20  # pixels of derivative images that are drawn at once
+VALUES_ON_GPU = 2**29
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prior:
+    """What is known of one slot beforehand.
+
+    Parameters
+    ----------
+    slot : which.
+    mean, sigma : (B,) in pixels and radians, not in logarithms.
+    """
+
+    slot: int
+    mean: Tensor
+    sigma: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """B galaxies, and the model that is to match them.
+
+    Parameters
+    ----------
+    view : their pixels.
+    plan : what is free.
+    offset : (B, C, L) what is not.
+    priors : what is known beforehand.
+    poisson : whether `view.flux` are counts; the noise is then that of the model, and `view.root` only a mask.
+    """
+
+    view: View
+    plan: Plan
+    offset: Tensor
+    priors: tuple[Prior, ...] = ()
+    poisson: bool = False
+
+    def rows(self, rows: Tensor) -> Problem:
+        """Some of the galaxies."""
+        priors = tuple(replace(p, mean=p.mean[rows], sigma=p.sigma[rows]) for p in self.priors)
+        return replace(self, view=self.view.rows(rows), offset=self.offset[rows], priors=priors)
+
+    def local(self, vector: Tensor) -> Tensor:
+        """Slots (B, C, L) of coordinates (B, P), in the pixels of the view."""
+        factor, shift = self._to_view()
+        return self.plan.local(vector, self.offset) * factor + shift
+
+    def coarser(self) -> Problem | None:
+        """The same on pixels twice as wide; None where that cannot be."""
+        view = None if self.poisson else self.view.coarser()
+        return None if view is None else replace(self, view=view)
+
+    def drawn(self, local: Tensor) -> Tensor:
+        """Images (B, C, H, W) of slots (B, C, L) in the pixels of the view."""
+        return draw(self.plan.layout, local, self.view.grid)
 
     def evaluate(self, vector: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P) at `vector` for galaxies `rows`.
 
-        Pixels are single precision; what is summed over them is double.
+        Pixels are single precision; what is summed over them is double. Galaxies are drawn a few at a time: what
+        stays in the cache is drawn twice as fast.
         """
-        images, derivatives = draw_with_derivatives(self.layout, vector, self.grid.rows(rows))
-        root = self.root[rows]
-        residual = ((self.flux[rows] - images) * root).flatten(2)  # (B, C, N)
-        weighted = (derivatives * root[:, :, None]).flatten(3)  # (B, C, L, N)
-        chi2 = residual.square().sum((1, 2), dtype=torch.float64)
-        local_normal = (weighted @ weighted.transpose(-1, -2)).to(torch.float64)
-        local_gradient = (weighted @ residual[..., None])[..., 0].to(torch.float64)
-        return chi2, *self._assemble(local_gradient, local_normal)
+        some = self if len(rows) == len(self.offset) else self.rows(rows)
+        step = some._drawn_at_once()
+        if step >= len(rows):
+            chi2, gradient, normal = some._slots(vector)
+        else:
+            pieces = [torch.arange(i, min(i + step, len(rows)), device=rows.device) for i in range(0, len(rows), step)]
+            parts = [some.rows(piece)._slots(vector[piece]) for piece in pieces]
+            chi2, gradient, normal = (torch.cat(part) for part in zip(*parts, strict=True))
+        factor, _ = self._to_view()
+        matrix = self.plan.matrix.to(vector.device) * factor[:, None]
+        whole = torch.einsum("bcl,clp->bp", gradient, matrix)
+        square = torch.einsum("clp,bclm,cmq->bpq", matrix, normal, matrix)
+        return some._with_priors(vector, chi2, whole, square)
 
-    def _assemble(self, gradient: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum over bands (B, C, L) and (B, C, L, L) into the places of the whole vector."""
-        batch, size = len(gradient), self.layout.size
-        whole = gradient.new_zeros(batch, size)
-        matrix = gradient.new_zeros(batch, size, size)
-        for c, places in enumerate(self.layout.band_places(gradient.device)):
-            whole[:, places] += gradient[:, c]
-            matrix[:, places[:, None], places[None, :]] += normal[:, c]
-        return whole, matrix
+    def _slots(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """chi^2 (B,), and its gradient (B, C, L) and normal matrix (B, C, L, L) by slots."""
+        layout, view = self.plan.layout, self.view
+        local = self.local(vector)
+        rows = unit_rows(layout, local, view.grid)
+        scales = layout.scales(local)
+        linear = list(layout.linear)
+        if self.poisson:
+            amount = local[..., linear].to(rows.dtype)
+            model = (rows[:, :, linear] * amount[..., None, None]).sum(2).clamp_min(1e-6)
+            chi2, residual, weight = _cash(view.flux, model, view.root > 0)
+        else:
+            weight = view.root
+        rows *= weight[:, :, None]
+        flat = rows.flatten(3)
+        if not self.poisson:
+            amount = local[..., None, linear].to(rows.dtype)
+            residual = (view.flux * view.root).flatten(2) - (amount @ flat[:, :, linear])[:, :, 0]
+            chi2 = residual.square().sum((1, 2), dtype=torch.float64)
+        normal = (flat @ flat.transpose(-1, -2)).to(torch.float64)
+        gradient = (flat @ residual[..., None])[..., 0].to(torch.float64)
+        return chi2, gradient * scales, normal * scales[..., None] * scales[..., None, :]
+
+    def _drawn_at_once(self) -> int:
+        """How many galaxies: their images with all derivatives are what must fit."""
+        values = self.view.flux[0].numel() * self.plan.layout.size
+        limit = VALUES_IN_CACHE if self.view.flux.device.type == "cpu" else VALUES_ON_GPU
+        return max(1, limit // values)
+
+    def _with_priors(
+        self, vector: Tensor, chi2: Tensor, gradient: Tensor, normal: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if not self.priors:
+            return chi2, gradient, normal
+        off, slopes = self.prior_residuals(vector)
+        chi2 = chi2 + off.square().sum(1)
+        gradient = gradient - torch.einsum("br,brp->bp", off, slopes)
+        return chi2, gradient, normal + torch.einsum("brp,brq->bpq", slopes, slopes)
+
+    def prior_residuals(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance from each prior's mean in sigma (B, R), and its derivative (B, R, P)."""
+        local = self.plan.local(vector, self.offset)
+        off, slopes = [], []
+        for prior in self.priors:
+            slot = self.plan.layout.slots[prior.slot]
+            matrix = self.plan.matrix[:, prior.slot].to(vector.device)
+            bands = range(local.shape[1]) if not bool((matrix == matrix[:1]).all()) else range(1)
+            for c in bands:
+                at = local[:, c, prior.slot]
+                value, slope = (torch.exp(at), torch.exp(at)) if slot.log else (at, torch.ones_like(at))
+                gap = value - prior.mean
+                if slot.unit == "angle":  # half a turn is the same direction
+                    gap = torch.remainder(gap + math.pi / 2, math.pi) - math.pi / 2
+                off.append(gap / prior.sigma)
+                slopes.append((slope / prior.sigma)[:, None] * matrix[c])
+        return torch.stack(off, 1), torch.stack(slopes, 1)
+
+    def _to_view(self) -> tuple[Tensor, Tensor]:
+        """Factor and shift (L,) from slots in pixels of the fit to those in pixels of the view.
+
+        A wide pixel's centre is the mean of the centres of the pixels it covers.
+        """
+        device, zoom = self.offset.device, self.view.zoom
+        factor = torch.ones(self.plan.layout.size, dtype=torch.float64, device=device)
+        shift = torch.zeros_like(factor)
+        for i, slot in enumerate(self.plan.layout.slots):
+            if slot.unit == "pixel":
+                corner = self.view.corner[0 if slot.name == "x" else 1]
+                factor[i], shift[i] = 1 / zoom, -(corner + (zoom - 1) / 2) / zoom
+            elif slot.unit == "length":
+                shift[i] = -math.log(zoom)
+            elif slot.unit in ("level", "slope"):
+                factor[i] = zoom**2 if slot.unit == "level" else zoom**3
+        return factor, shift
+
+
+def _cash(counts: Tensor, model: Tensor, use: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Deviance of Poisson counts (B,), weighted residuals (B, C, N) and weights (B, C, H, W) of Fisher scoring.
+
+    Notes
+    -----
+    ``2 sum(m - d + d ln(d / m))`` (Cash 1979, eq. 6, with Stirling's constant taken off, so that it tends to chi^2).
+    """
+    root = torch.where(use, model.rsqrt(), 0.0)
+    ratio = torch.where(counts > 0, counts / model, 1.0)
+    each = 2 * (model - counts + torch.where(counts > 0, counts * torch.log(ratio), 0.0))
+    deviance = torch.where(use, each, 0.0).sum((1, 2, 3), dtype=torch.float64)
+    return deviance, ((counts - model) * root).flatten(2), root

@@ -30,6 +30,8 @@ from numpy.typing import ArrayLike, NDArray
 from rosse.errors import FileError, InputError, rows_text
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rosse.cutouts import Cutouts
 
 FORMAT = "rosse packed cutouts 1"
@@ -53,7 +55,7 @@ class Packed:
     Parameters
     ----------
     path : its directory.
-    bands, zeropoint, psf_has_pixel : as in `Cutouts`, the same for all.
+    bands, zeropoint, psf_has_pixel, psf_oversampling : as in `Cutouts`, the same for all.
     parts : file names with their numbers of rows.
     """
 
@@ -61,6 +63,7 @@ class Packed:
     bands: tuple[str, ...]
     zeropoint: tuple[float, ...]
     psf_has_pixel: bool
+    psf_oversampling: int
     parts: tuple[tuple[str, int], ...]
 
     def __len__(self) -> int:
@@ -119,6 +122,7 @@ def open_packed(path: str | os.PathLike[str]) -> Packed:
             bands=tuple(about["bands"]),
             zeropoint=tuple(float("nan") if value is None else float(value) for value in about["zeropoint"]),
             psf_has_pixel=bool(about["psf_has_pixel"]),
+            psf_oversampling=int(about.get("psf_oversampling", 1)),
             parts=tuple((str(name), int(rows)) for name, rows in about["parts"]),
         )
     except FileNotFoundError as err:
@@ -199,11 +203,18 @@ def _cutouts(store: Packed, rows: list[dict[str, Any]]) -> Cutouts:
         zeropoint=torch.tensor(store.zeropoint, dtype=torch.float64), corner=torch.from_numpy(corner),
         id=np.array([row["id"] for row in rows], dtype=str),
         ra=np.array([row["ra"] for row in rows]), dec=np.array([row["dec"] for row in rows]),
-        **{key: torch.tensor([row[key] for row in rows], dtype=torch.float64) for key in ("scale", "north", "parity")},
+        psf_oversampling=store.psf_oversampling,
+        scale=_vector(rows, "scale"), north=_vector(rows, "north"), parity=_vector(rows, "parity"),
     )  # fmt: skip
     psf = _psf(rows, count)
     # the PSFs were checked and normalised when they were packed; doing it again would change their last digit
     return cutouts if psf is None else cutouts._trusted(psf=torch.from_numpy(psf))
+
+
+def _vector(rows: list[dict[str, Any]], name: str) -> Tensor:
+    import torch
+
+    return torch.tensor([row[name] for row in rows], dtype=torch.float64)
 
 
 def _psf(rows: list[dict[str, Any]], count: int) -> NDArray[np.float32] | None:

@@ -68,7 +68,8 @@ def _write_parts(scratch: Path, batches: Iterator[Cutouts], old: Packed | None, 
     for cutouts in batches:
         if first is None:
             first = Packed(path=folder, bands=cutouts.bands, zeropoint=tuple(cutouts.zeropoint.tolist()),
-                           psf_has_pixel=cutouts.psf_has_pixel, parts=())  # fmt: skip
+                           psf_has_pixel=cutouts.psf_has_pixel, psf_oversampling=cutouts.psf_oversampling,
+                           parts=())  # fmt: skip
         _refuse_misfit(cutouts, first, known)
         if writer is None:
             name = f"part-{number:05d}.parquet"
@@ -89,7 +90,7 @@ def _write_parts(scratch: Path, batches: Iterator[Cutouts], old: Packed | None, 
     for file in scratch.iterdir():
         _sync(file)
     return Packed(path=folder, bands=first.bands, zeropoint=first.zeropoint, psf_has_pixel=first.psf_has_pixel,
-                  parts=tuple(parts))  # fmt: skip
+                  psf_oversampling=first.psf_oversampling, parts=tuple(parts))  # fmt: skip
 
 
 def _refuse_misfit(cutouts: Cutouts, store: Packed, known: set[str]) -> None:
@@ -100,6 +101,9 @@ def _refuse_misfit(cutouts: Cutouts, store: Packed, known: set[str]) -> None:
                          f"{list(store.zeropoint)}; scale their flux first")  # fmt: skip
     if cutouts.psf is not None and cutouts.psf_has_pixel != store.psf_has_pixel:
         raise InputError("cutouts whose PSF contains the pixel and others cannot share a store")
+    if cutouts.psf is not None and cutouts.psf_oversampling != store.psf_oversampling:
+        raise InputError(f"cutouts whose PSF is sampled {cutouts.psf_oversampling} times per pixel do not go into a "
+                         f"store with {store.psf_oversampling}")  # fmt: skip
     ids = cutouts.id.tolist()
     twice = [name for name in ids if name in known]
     if twice:
@@ -145,6 +149,7 @@ def _publish(store: Packed) -> None:
         "bands": list(store.bands),
         "zeropoint": [None if np.isnan(value) else value for value in store.zeropoint],
         "psf_has_pixel": store.psf_has_pixel,
+        "psf_oversampling": store.psf_oversampling,
         "parts": [list(part) for part in store.parts],
     }
     temporary = store.path / ".packed.json"

@@ -1,315 +1,148 @@
-"""The parts that models are made of, and how they add up.
+"""What every part of a model says of itself: its parameters, and how it looks on a grid at unit flux.
 
-A component is a small frozen value: `Sersic("bulge")`, `Exponential("disc")`. Components add up to a `Model`. What a
-component must say of itself is its parameters and how it looks at unit flux, in Fourier space and, far from its
-centre, in real space; flux, centre, PSF and bands are common to all and live in `render.py`.
+A component is a small frozen value, `Sersic("bulge")`. Components add up to a `Model` (`model.py`). What is common to
+all of them lives here; the profiles are in `profiles.py`, `radial_profiles.py`, `edge_on.py` and `sky.py`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import final
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import TYPE_CHECKING
 
-import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rosse.errors import OptionError, unknown_name
-from rosse.light.radial import (
-    read_transform,
-    sersic_constants,
-    sersic_flux_within,
-    sersic_profile,
-    sersic_transform,
-)
+from rosse.light.psf import FourierGrid
+
+if TYPE_CHECKING:
+    from rosse.light.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A shape parameter of a component.
+    """One number that describes a component.
 
     Parameters
     ----------
     name : column name.
-    unit : ``"length"`` (arcsec, or pixels where the scale is unknown), ``"angle"`` or empty.
+    unit : ``"length"`` (arcsec, or pixels where the scale is unknown), ``"angle"`` (degrees east of north),
+        ``"pixel"`` (a position, pixels of the image), ``"flux"``, ``"level"`` (flux per pixel), ``"slope"`` (flux
+        per pixel and pixel), ``"degree"`` (an angle that is not one on the sky), or empty.
     description : one sentence for tables.
-    lower, upper : bounds of a fit; lengths in pixels.
+    lower, upper : bounds of a fit; lengths in pixels, angles in radians.
     log : whether the fit works in its natural logarithm (for what is positive and spans decades).
+    start : where a fit starts; lengths in units of the half-light radius that the moments of the image give.
+    step : largest change in one iteration, in the coordinate of the fit.
     """
 
     name: str
     unit: str = ""
     description: str
-    lower: float
-    upper: float
+    lower: float = -float("inf")
+    upper: float = float("inf")
     log: bool = False
+    start: float = 0.0
+    step: float = 0.5
 
 
-RADIUS = Parameter(
-    name="r_e", unit="length", description="half-light radius along the major axis", lower=0.05, upper=5000.0, log=True
-)
-INDEX = Parameter(name="n", description="Sersic index", lower=0.3, upper=8.0, log=True)
+FLUX = Parameter(name="flux", unit="flux", description="total flux")
+X = Parameter(name="x", unit="pixel", description="fitted centre along x, 0 at the centre of the image's first pixel")
+Y = Parameter(name="y", unit="pixel", description="fitted centre along y, 0 at the centre of the image's first pixel")
 # q may pass 1 within a fit: the axes then trade places, and a round galaxy is not at a bound.
 RATIO = Parameter(name="q", description="axis ratio b/a", lower=0.02, upper=50.0, log=True)
-ANGLE = Parameter(
-    name="pa", unit="angle", description="position angle of the major axis, east of north", lower=-1e6, upper=1e6
-)
+ANGLE = Parameter(name="pa", unit="angle", description="position angle of the major axis, east of north")
+
+FREE = "free"
 
 
+@dataclass(frozen=True, repr=False)
 class Component(ABC):
-    """One part of a galaxy at unit flux, centred on the origin."""
-
-    name: str
-    fixed: Mapping[str, float]
-    bounds: Mapping[str, tuple[float, float]]
-
-    @property
-    @abstractmethod
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Shape parameters, in the order of the last axis of `values`."""
-
-    @abstractmethod
-    def spectrum(self, values: Tensor, ky: Tensor, kx: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Fourier transform at unit flux, and its derivative by each parameter.
-
-        Parameters
-        ----------
-        values : (B, S) in the coordinates of the fit: logarithms where `Parameter.log`, lengths in pixels, angles in
-            radians from +x to +y.
-        ky, kx : frequencies, radians per pixel.
-
-        Returns
-        -------
-        (B, Ky, Kx) real, because components are symmetric under a turn by pi; and S like it.
-        """
-
-    @abstractmethod
-    def wings(self, values: Tensor, dx: Tensor, dy: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Surface brightness at unit flux far from the centre, and its derivative by dx, dy and each parameter.
-
-        Parameters
-        ----------
-        values : (B, S).
-        dx, dy : (B, ...) offsets from the centre in pixels.
-        """
-
-    @abstractmethod
-    def flux_outside(self, values: Tensor, half_size: tuple[float, float]) -> Tensor:
-        """Fraction (B,) of the flux outside a box of this half height and half width around the centre."""
-
-    def __add__(self, other: Component | Model) -> Model:
-        return Model((self,)) + other
-
-    def _check(self) -> None:
-        known = [parameter.name for parameter in self.parameters]
-        for name in (*self.fixed, *self.bounds):
-            if name not in known:
-                raise OptionError(f"{type(self).__name__}: {unknown_name('parameter', name, known)}")
-        for name, (low, high) in self.bounds.items():
-            if not low < high:
-                raise OptionError(f"{type(self).__name__}: bounds of {name} are ({low}, {high}); low < high is wanted")
-        if self.name and not self.name.isidentifier():
-            raise OptionError(f"component name {self.name!r} cannot be a column prefix; use letters, digits and _")
-
-
-class _Elliptical(Component):
-    """What Sersic components of free and fixed index share."""
-
-    @abstractmethod
-    def _split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logarithm of r_e, n, logarithm of q, and theta, (B,) each."""
-
-    def spectrum(self, values: Tensor, ky: Tensor, kx: Tensor) -> tuple[Tensor, list[Tensor]]:
-        ln_r, n, ln_q, theta = self._split(values)
-        c, s, q2 = (v[:, None, None] for v in (torch.cos(theta), torch.sin(theta), torch.exp(2 * ln_q)))
-        y, x = ky[None, :, None], kx[None, None, :]
-        along, across = x * c + y * s, y * c - x * s
-        minor = q2 * across.square()
-        k2 = torch.addcmul(minor, along, along).clamp_min_(1e-20)  # at k = 0 the logarithm is infinite
-        ln_kappa = torch.log(k2).mul_(0.5).add_(ln_r[:, None, None])
-        value, by_ln_k, by_ln_n = read_transform(sersic_transform(n), ln_kappa)
-        ratio = by_ln_k / k2
-        by_theta = ratio * along * across * (1 - q2)
-        return value, self._join(by_ln_k, by_ln_n, ratio * minor, by_theta)
-
-    def wings(self, values: Tensor, dx: Tensor, dy: Tensor) -> tuple[Tensor, list[Tensor]]:
-        ln_r, n, ln_q, theta = (v.reshape(v.shape + (1,) * (dx.ndim - 1)) for v in self._split(values))
-        c, s, q, r = torch.cos(theta), torch.sin(theta), torch.exp(ln_q), torch.exp(ln_r)
-        along, across = dx * c + dy * s, dy * c - dx * s
-        minor = (across / q).square()
-        radius2 = (along.square() + minor).clamp_min(1e-12)
-        value, by_ln_u, by_ln_n = sersic_profile(torch.sqrt(radius2) / r, sersic_constants(n.flatten()))
-        area = q * r.square()  # the unit profile has r_e = 1 and q = 1
-        value, by_ln_u, by_ln_n = value / area, by_ln_u / area, by_ln_n / area
-        ratio = by_ln_u / radius2
-        by_dx = ratio * (along * c - across * s / q.square())
-        by_dy = ratio * (along * s + across * c / q.square())
-        by_theta = ratio * along * across * (1 - 1 / q.square())
-        shape = self._join(-by_ln_u - 2 * value, by_ln_n, -ratio * minor - value, by_theta)
-        return value, [by_dx, by_dy, *shape]
-
-    def flux_outside(self, values: Tensor, half_size: tuple[float, float]) -> Tensor:
-        ln_r, n, ln_q, theta = (v[:, None] for v in self._split(values))
-        turn = torch.arange(16, device=values.device, dtype=values.dtype) * (
-            torch.pi / 16
-        )  # the other half is the same
-        along, across = torch.cos(turn), torch.exp(ln_q) * torch.sin(turn)
-        dx = along * torch.cos(theta) - across * torch.sin(theta)
-        dy = along * torch.sin(theta) + across * torch.cos(theta)
-        reach = torch.maximum(dx.abs() / half_size[1], dy.abs() / half_size[0]).reciprocal()
-        within = sersic_flux_within(reach / torch.exp(ln_r), sersic_constants(n.flatten()))
-        return (1 - within).mean(1)
-
-    @abstractmethod
-    def _join(self, by_ln_r: Tensor, by_ln_n: Tensor, by_ln_q: Tensor, by_theta: Tensor) -> list[Tensor]:
-        """Derivatives in the order of `parameters`."""
-
-
-@final
-@dataclass(frozen=True)
-class Sersic(_Elliptical):
-    """Sersic (1963) profile with elliptical isophotes: ``I(r) = I_e exp(-b ((r / r_e)^(1/n) - 1))``.
+    """One part of a galaxy.
 
     Parameters
     ----------
     name : prefix of its columns (``bulge_r_e``); none for a model of one component.
-    fixed : parameters that are not fitted, e.g. ``{"n": 4}``; ``r_e`` in pixels, ``pa`` in radians from +x to +y.
-    bounds : narrower bounds, e.g. ``{"n": (0.5, 6)}``; ``r_e`` in pixels.
+    fixed : parameters that are not fitted, e.g. ``{"n": 4}``: a number, or one per galaxy. Units are those of the
+        table: lengths in arcsec (pixels where the scale is unknown), `pa` in degrees east of north, `x` and `y` in
+        pixels of the image.
+    bounds : narrower bounds, e.g. ``{"n": (0.5, 6)}``, in the same units.
+    prior : mean and one-sigma width of what is known beforehand, e.g. ``{"n": (4.0, 0.5)}``, in the same units.
+    start : starting values instead of those that the pixels suggest: a number, or one per galaxy, in the same units.
+    bands : how a parameter may change from band to band: ``"free"``, or the degree of a polynomial in wavelength. What
+        is not named is the same in all bands; fluxes are always free.
+    own_centre : whether it has a centre of its own instead of the model's common one.
     """
 
     name: str = ""
-    fixed: Mapping[str, float] = field(default_factory=dict)
+    _: KW_ONLY
+    fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    prior: Mapping[str, tuple[ArrayLike, ArrayLike]] = field(default_factory=dict)
+    start: Mapping[str, ArrayLike] = field(default_factory=dict)
+    bands: Mapping[str, int | str] = field(default_factory=dict)
+    own_centre: bool = False
 
     def __post_init__(self) -> None:
-        self._check()
+        known = [parameter.name for parameter in self.slots]
+        for mapping in (self.fixed, self.bounds, self.prior, self.start, self.bands):
+            for name in mapping:
+                if name not in known:
+                    raise OptionError(f"{type(self).__name__}: {unknown_name('parameter', name, known)}")
+        for name, (low, high) in self.bounds.items():
+            if not low < high:
+                raise OptionError(f"{type(self).__name__}: bounds of {name} are ({low}, {high}); low < high is wanted")
+        for name, freedom in self.bands.items():
+            if freedom != FREE and not (isinstance(freedom, int) and freedom >= 0):
+                raise OptionError(
+                    f"{type(self).__name__}: bands of {name} is {freedom!r}; 'free' or the degree of a polynomial "
+                    "(0, 1, 2, ...) is wanted"
+                )
+        if self.name and not self.name.isidentifier():
+            raise OptionError(f"component name {self.name!r} cannot be a column prefix; use letters, digits and _")
 
     @property
+    @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
-        return RADIUS, INDEX, RATIO, ANGLE
-
-    def _split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return values[:, 0], torch.exp(values[:, 1]), values[:, 2], values[:, 3]
-
-    def _join(self, by_ln_r: Tensor, by_ln_n: Tensor, by_ln_q: Tensor, by_theta: Tensor) -> list[Tensor]:
-        return [by_ln_r, by_ln_n, by_ln_q, by_theta]
-
-
-class _FixedIndex(_Elliptical):
-    """Sersic components whose index is part of their name."""
-
-    index: float
+        """Shape parameters."""
 
     @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        return RADIUS, RATIO, ANGLE
-
-    def _split(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return values[:, 0], torch.full_like(values[:, 0], self.index), values[:, 1], values[:, 2]
-
-    def _join(self, by_ln_r: Tensor, by_ln_n: Tensor, by_ln_q: Tensor, by_theta: Tensor) -> list[Tensor]:
-        return [by_ln_r, by_ln_q, by_theta]
-
-
-@final
-@dataclass(frozen=True)
-class Exponential(_FixedIndex):
-    """Exponential disc (Freeman 1970): the Sersic profile with n = 1; its scale length is ``r_e / 1.678``.
-
-    Parameters
-    ----------
-    name, fixed, bounds : as in `Sersic`.
-    """
-
-    name: str = ""
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    index = 1.0
-
-    def __post_init__(self) -> None:
-        self._check()
-
-
-@final
-@dataclass(frozen=True)
-class DeVaucouleurs(_FixedIndex):
-    """De Vaucouleurs (1948) profile: the Sersic profile with n = 4.
-
-    Parameters
-    ----------
-    name, fixed, bounds : as in `Sersic`.
-    """
-
-    name: str = ""
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    index = 4.0
-
-    def __post_init__(self) -> None:
-        self._check()
-
-
-@final
-@dataclass(frozen=True)
-class PointSource(Component):
-    """An unresolved source: a star, an active nucleus.
-
-    Parameters
-    ----------
-    name : prefix of its columns.
-    """
-
-    name: str = ""
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._check()
+    def slots(self) -> tuple[Parameter, ...]:
+        """All it has: flux, centre and shape, in the order of `unit_rows`."""
+        return (FLUX, X, Y, *self.parameters)
 
     @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        return ()
+    def scale_radius(self) -> str:
+        """Name of the parameter that says how large it is; empty for what has no size."""
+        return self.parameters[0].name if self.parameters and self.parameters[0].unit == "length" else ""
 
-    def spectrum(self, values: Tensor, ky: Tensor, kx: Tensor) -> tuple[Tensor, list[Tensor]]:
-        return torch.ones(len(values), len(ky), len(kx), device=ky.device), []
+    @abstractmethod
+    def unit_rows(self, values: Tensor, grid: FourierGrid, rows: Tensor) -> None:
+        """Draw at unit flux, with derivatives.
 
-    def wings(self, values: Tensor, dx: Tensor, dy: Tensor) -> tuple[Tensor, list[Tensor]]:
-        return torch.zeros_like(dx), [torch.zeros_like(dx), torch.zeros_like(dx)]
+        Parameters
+        ----------
+        values : (B, K, R) float64
+            Each of its slots in the coordinates of the fit: logarithms where `Parameter.log`, lengths in pixels,
+            angles in radians from +x to +y. K is 1 where all bands share them, else C.
+        grid : where, and through which PSF.
+        rows : (B, C, R or 1, H, W), written
+            The image at unit flux, then its derivative by each further slot; only the image if there is one row.
+        """
 
-    def flux_outside(self, values: Tensor, half_size: tuple[float, float]) -> Tensor:
-        return torch.zeros(len(values), dtype=torch.float64, device=values.device)
+    @property
+    def linear(self) -> tuple[bool, ...]:
+        """Which slots the image is linear in; the rows of the others are to be multiplied by the flux."""
+        return (True, *([False] * (len(self.slots) - 1)))
 
-
-@final
-@dataclass(frozen=True)
-class Model:
-    """A sum of components that share their centre.
-
-    Parameters
-    ----------
-    components : at least one; more than one need names.
-    """
-
-    components: tuple[Component, ...]
-
-    def __post_init__(self) -> None:
-        names = [component.name for component in self.components]
-        if not names:
-            raise OptionError("a model needs at least one component")
-        if len(names) > 1 and (len(set(names)) < len(names) or "" in names):
-            raise OptionError(
-                f"components that add up need names of their own, e.g. Sersic('bulge'); these came: {names}"
-            )
+    def __repr__(self) -> str:
+        given = [repr(self.name)] if self.name else []
+        given += [f"{f.name}={value!r}" for f in fields(self)[1:] if (value := getattr(self, f.name))]
+        return f"{type(self).__name__}({', '.join(given)})"
 
     def __add__(self, other: Component | Model) -> Model:
-        return Model(self.components + (other.components if isinstance(other, Model) else (other,)))
+        from rosse.light.model import Model
 
-    def prefix(self, component: Component) -> str:
-        """Prefix of a component's columns, ``"bulge_"``; nothing for a model of one component."""
-        return f"{component.name}_" if component.name and len(self.components) > 1 else ""
-
-
-def as_model(model: Component | Model) -> Model:
-    """A model of one component, or the model itself."""
-    return model if isinstance(model, Model) else Model((model,))
+        return Model((self,)) + other

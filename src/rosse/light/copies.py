@@ -1,92 +1,117 @@
-"""Take the periodic copies of a galaxy out of its frame.
+"""The periodic copies of a galaxy in its frame.
 
 The inverse discrete transform draws a galaxy and all its copies, one every grid length. In the frame they are far
 from their centres and smooth: the PSF does not change them, and a polynomial of low degree holds them. They are
-summed on a few Chebyshev nodes, interpolated and subtracted; without this, n = 4 with r_e = 12 pixels in a frame of
-128 pixels is 0.6 % wrong, and 25 % in its wings.
+summed on a few Chebyshev nodes and interpolated, to be subtracted; without this, n = 4 with r_e = 12 pixels in a frame
+of 128 pixels is 0.6 % wrong, and 25 % in its wings.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from rosse.light.components import Component
 from rosse.light.psf import FourierGrid
 
-NODES = 7
+NODES = 7  # along each axis, for the eight copies that touch the grid
+FAR_NODES = 3  # for the sixteen around them, which are smoother; all copies beyond are spread evenly
 DIFFERENCE = 1e-5  # step of one-sided differences in double precision, where a slope is small and smooth
-RINGS = 2  # copies up to this many grid lengths away are summed one by one; the rest is spread evenly
 
 
-def subtract_copies(
-    images: Tensor, component: Component, values: Tensor, centre: Tensor, grid: FourierGrid, *, derivatives: bool
-) -> Tensor:
-    """Images (B, C, R, H, W) of one component without the periodic copies.
+class Winged(Protocol):
+    """What must be known of a component: see `Elliptical`."""
+
+    def wings(self, shape: Tensor, dx: Tensor, dy: Tensor) -> list[Tensor]: ...
+    def flux_outside(self, shape: Tensor, half_size: tuple[float, float]) -> Tensor: ...
+
+
+def copies_in_frame(component: Winged, values: Tensor, grid: FourierGrid, *, derivatives: bool) -> Tensor:
+    """All periodic copies together, (B, K, R or 1, H, W), at unit flux and by each further slot.
 
     Parameters
     ----------
-    images : unit-flux image, then (if `derivatives`) its derivatives by x, y and each shape parameter.
-    component, values, centre : what was drawn: (B, S) shapes and (B, 2) centres.
+    component : what was drawn.
+    values : (B, K, R) its slots: flux, x, y, shape.
     grid : where it was drawn.
+    derivatives : whether those are wanted, or only the copies.
     """
-    height, width = grid.frame
-    node_y, weight_y = _interpolation(height, images.device)
-    node_x, weight_x = _interpolation(width, images.device)
-    dy, dx = _offsets(centre, node_y, node_x, grid.size)  # (B, copies, nodes, nodes)
-    value, by = component.wings(values.to(torch.float64), dx, dy)
-    rest, rest_by = _evenly_spread(component, values.to(torch.float64), grid, derivatives=derivatives)
-    sums = [value.sum(1) + rest[:, None, None]]
-    if derivatives:
-        sums += [-by[0].sum(1), -by[1].sum(1)]
-        sums += [part.sum(1) + r[:, None, None] for part, r in zip(by[2:], rest_by, strict=True)]
-    nodes = torch.stack(sums, 1).to(images.dtype)  # (B, R, nodes, nodes)
-    copies = weight_y @ nodes @ weight_x.T  # (B, R, H, W)
-    return images - copies[:, None]
-
-
-def _offsets(centre: Tensor, node_y: Tensor, node_x: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    step = torch.arange(-RINGS, RINGS + 1, device=centre.device)
-    copy_y, copy_x = torch.meshgrid(step, step, indexing="ij")
-    others = (copy_y != 0) | (copy_x != 0)
-    copy_y, copy_x = copy_y[others] * size[0], copy_x[others] * size[1]
-    centre = centre.to(torch.float64)
-    dy = node_y[None, None, :, None] - centre[:, 1, None, None, None] - copy_y[None, :, None, None]
-    dx = node_x[None, None, None, :] - centre[:, 0, None, None, None] - copy_x[None, :, None, None]
-    return dy.expand(*dy.shape[:-1], len(node_x)), dx.expand(*dx.shape[:-2], len(node_y), -1)
-
-
-def _evenly_spread(
-    component: Component, values: Tensor, grid: FourierGrid, *, derivatives: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """Surface brightness (B,) of all copies beyond `RINGS` together, and its derivative by each shape parameter.
-
-    Their light within one cell of the grid is what one galaxy has outside the box of all nearer cells.
-    """
-    half = (RINGS + 0.5) * grid.size[0], (RINGS + 0.5) * grid.size[1]
-    area = grid.size[0] * grid.size[1]
-    outside = component.flux_outside(values, half)
-    slopes = []
-    for i in range(values.shape[1] if derivatives else 0):
-        step = torch.zeros_like(values)
-        step[:, i] = DIFFERENCE
-        slopes.append((component.flux_outside(values + step, half) - outside) / (DIFFERENCE * area))
-    return outside / area, slopes
+    flat = values.flatten(0, 1)
+    points, near = _points(grid.frame, grid.size, values.device)
+    dx, dy = (points[i] - flat[:, 1 + i, None] for i in (0, 1))
+    rows = torch.stack(component.wings(flat[:, 3:], dx, dy)[: None if derivatives else 1], 1)  # (M, R, points)
+    lead = rows.shape[:2]
+    sums = rows[..., :near].view(*lead, 8, NODES, NODES).sum(2)
+    far = rows[..., near:].view(*lead, 16, FAR_NODES, FAR_NODES).sum(2)
+    between = _between(values.device)
+    sums += between @ far @ between.T
+    sums[:, 1:3] *= -1.0  # the centre moves against the offset
+    rest = _evenly_spread(component, flat[:, 3:], grid, derivatives=derivatives)
+    sums[:, :1] += rest[:, :1, None, None]
+    sums[:, 3:] += rest[:, 1:, None, None]
+    weight_y, weight_x = (_weights(length, values.device) for length in grid.frame)
+    copies = weight_y @ sums.to(torch.float32) @ weight_x.T
+    return copies.view(*values.shape[:2], *copies.shape[1:])
 
 
 @lru_cache(maxsize=64)
-def _interpolation(length: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Chebyshev nodes (N,) over a line of pixels, and weights (length, N) that interpolate from them."""
-    k = torch.arange(NODES, dtype=torch.float64)
-    angle = (2 * k + 1) * (math.pi / (2 * NODES))
-    node = (length - 1) / 2 * (1 - torch.cos(angle))
+def _points(frame: tuple[int, int], size: tuple[int, int], device: torch.device) -> tuple[Tensor, int]:
+    """The frame's nodes as seen from where each copy is: x and y (2, N), and how many of them are those of `NODES`."""
+    parts = []
+    for ring, count in ((1, NODES), (2, FAR_NODES)):
+        step = torch.arange(-ring, ring + 1, dtype=torch.float64)
+        copy_y, copy_x = torch.meshgrid(step, step, indexing="ij")
+        outer = torch.maximum(copy_y.abs(), copy_x.abs()) == ring
+        y = chebyshev_nodes(frame[0], count)[None, :, None] - copy_y[outer][:, None, None] * size[0]
+        x = chebyshev_nodes(frame[1], count)[None, None, :] - copy_x[outer][:, None, None] * size[1]
+        parts.append(torch.stack([v.expand(-1, count, count).flatten() for v in (x, y)]))
+    return torch.cat(parts, 1).to(device), parts[0].shape[1]
+
+
+@lru_cache(maxsize=64)
+def _weights(length: int, device: torch.device) -> Tensor:
+    """(length, NODES) weights that interpolate a line of pixels from its nodes."""
     pixel = torch.arange(length, dtype=torch.float64)
-    barycentric = (-1.0) ** k * torch.sin(angle)
-    gap = pixel[:, None] - node
+    return interpolation(chebyshev_nodes(length, NODES), pixel).to(device, torch.float32)
+
+
+@lru_cache(maxsize=4)
+def _between(device: torch.device) -> Tensor:
+    """(NODES, FAR_NODES) weights from the few nodes to the many; the same for every frame."""
+    return interpolation(chebyshev_nodes(2, FAR_NODES), chebyshev_nodes(2, NODES)).to(device)
+
+
+def chebyshev_nodes(length: int, count: int) -> Tensor:
+    """Nodes (count,) over a line of `length` pixels."""
+    k = torch.arange(count, dtype=torch.float64)
+    return (length - 1) / 2 * (1 - torch.cos((2 * k + 1) * (math.pi / (2 * count))))
+
+
+def interpolation(node: Tensor, at: Tensor) -> Tensor:
+    """Barycentric weights (A, N) of Chebyshev nodes (N,) at points (A,)."""
+    k = torch.arange(len(node), dtype=torch.float64)
+    barycentric = (-1.0) ** k * torch.sin((2 * k + 1) * (math.pi / (2 * len(node))))
+    gap = at[:, None] - node
     gap = torch.where(gap.abs() < 1e-9, 1e-9, gap)  # on a node the weights tend to that node's alone
     weight = barycentric / gap
-    weight = weight / weight.sum(1, keepdim=True)
-    return node.to(device), weight.to(device, torch.float32)
+    return weight / weight.sum(1, keepdim=True)
+
+
+def _evenly_spread(component: Winged, shape: Tensor, grid: FourierGrid, *, derivatives: bool) -> Tensor:
+    """Surface brightness (M, 1 + S) of all copies beyond the two rings together, and its slopes by shape.
+
+    Their light within one cell of the grid is what one galaxy has outside the box of all nearer cells.
+    """
+    half = 2.5 * grid.size[0], 2.5 * grid.size[1]
+    area = grid.size[0] * grid.size[1]
+    if not derivatives:
+        return component.flux_outside(shape, half)[:, None] / area
+    count = shape.shape[1]
+    moved = shape[:, None].repeat(1, 1 + count, 1)
+    moved[:, 1:] += DIFFERENCE * torch.eye(count, dtype=shape.dtype, device=shape.device)
+    outside = component.flux_outside(moved.flatten(0, 1), half).view(-1, 1 + count) / area
+    outside[:, 1:] = (outside[:, 1:] - outside[:, :1]) / DIFFERENCE
+    return outside

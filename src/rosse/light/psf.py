@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
 # Without a PSF image nothing limits the frequencies of a cuspy galaxy: the spectrum beyond the pixel's own is folded
-# back from this many zones on either side, which leaves n = 2 right to 0.4 % of its peak and n = 3 to 1 %.
-FOLDED_ZONES = 1
+# back from this many zones in all, which leaves n = 2 right to 0.4 % of its peak and n = 3 to 1 %.
+ZONES_WITHOUT_PSF = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,7 +22,8 @@ class FourierGrid:
     ----------
     frame : (H, W) of the images.
     size : (My, Mx) of the periodic grid; larger than the frame by a border that keeps periodic copies at a distance.
-    zones : number of frequency zones along each axis that fold onto the grid, 1 where a PSF image limits them.
+    zones : number of frequency zones along each axis that fold onto the grid: 1 where a PSF on the image's own pixels
+        limits them, the oversampling of a finer PSF.
     ky : (zones * My,) radians per pixel.
     kx : (zones * (Mx // 2 + 1),) radians per pixel.
     transfer : (B or 1, C, zones * My, zones * (Mx // 2 + 1))
@@ -36,21 +37,30 @@ class FourierGrid:
     kx: Tensor
     transfer: Tensor
 
+    def shifted(self, centre: Tensor) -> Tensor:
+        """Transfer function (B, C, Ky, Kx) times the phase of a shift to `centre` (B, K, 2), x and y in pixels."""
+        x = -self.kx.to(torch.float64) * centre[..., :1]  # thousands of radians in a large frame: double precision
+        y = -self.ky.to(torch.float64) * centre[..., 1:]
+        along_x = torch.polar(torch.ones_like(x), x).to(self.transfer.dtype)
+        along_y = torch.polar(torch.ones_like(y), y).to(self.transfer.dtype)
+        return self.transfer * along_y[..., :, None] * along_x[..., None, :]
+
     def to_images(self, spectra: Tensor) -> Tensor:
         """Images (..., H, W) of half-plane spectra (..., zones * My, zones * (Mx // 2 + 1))."""
         if self.zones > 1:
             lead, (my, mx) = spectra.shape[:-2], (self.size[0], self.size[1] // 2 + 1)
             spectra = spectra.reshape(*lead, self.zones, my, self.zones, mx).sum((-4, -2))
-        images: Tensor = torch.fft.irfft2(spectra, s=self.size)
-        return images[..., : self.frame[0], : self.frame[1]]
+        columns = torch.fft.ifft(spectra, dim=-2)[..., : self.frame[0], :]  # the rows of the border are never needed
+        images: Tensor = torch.fft.irfft(columns, n=self.size[1], dim=-1)[..., : self.frame[1]]
+        return images
 
     def rows(self, rows: Tensor) -> FourierGrid:
         """The same grid for some galaxies of the batch."""
-        if self.transfer.shape[0] == 1:
-            return self
-        return FourierGrid(
-            frame=self.frame, size=self.size, zones=self.zones, ky=self.ky, kx=self.kx, transfer=self.transfer[rows]
-        )
+        return self if self.transfer.shape[0] == 1 else replace(self, transfer=self.transfer[rows])
+
+    def bands(self, bands: slice) -> FourierGrid:
+        """The same grid for some bands."""
+        return replace(self, transfer=self.transfer[:, bands])
 
 
 def fourier_grid(
@@ -59,6 +69,7 @@ def fourier_grid(
     *,
     bands: int = 1,
     psf_has_pixel: bool = True,
+    oversampling: int = 1,
     device: str | torch.device = "cpu",
 ) -> FourierGrid:
     """Grid and transfer function for images of `frame` pixels.
@@ -69,30 +80,52 @@ def fourier_grid(
     psf : (B or 1, C, h, w) unit sum, centred on pixel (h // 2, w // 2); None: models are integrated over the pixel
         and nothing else.
     bands : C, needed without a PSF.
-    psf_has_pixel : whether `psf` holds the integration over the pixel already.
+    psf_has_pixel : whether `psf` holds the integration over the image's pixel already.
+    oversampling : pixels of `psf` along one pixel of the image.
     """
-    stamp = (1, 1) if psf is None else (int(psf.shape[-2]), int(psf.shape[-1]))
+    zones = ZONES_WITHOUT_PSF if psf is None else oversampling
+    stamp = (1, 1) if psf is None else tuple(-(-int(length) // oversampling) for length in psf.shape[-2:])
     size = (_padded(frame[0], stamp[0]), _padded(frame[1], stamp[1]))
-    zones = 1 if psf is not None else 2 * FOLDED_ZONES + 1
-    shift = torch.arange(zones, device=device) - zones // 2
-    ky = (torch.fft.fftfreq(size[0], device=device) + shift[:, None]).flatten() * (2 * math.pi)
-    kx = (torch.fft.rfftfreq(size[1], device=device) + shift[:, None]).flatten() * (2 * math.pi)
+    integer_y = _frequencies(size[0], zones, size[0])
+    integer_x = _frequencies(size[1], zones, size[1] // 2 + 1)
+    ky = (integer_y.to(device) * (2 * math.pi / size[0])).to(torch.float32)
+    kx = (integer_x.to(device) * (2 * math.pi / size[1])).to(torch.float32)
     pixel = _sinc(ky)[:, None] * _sinc(kx)[None, :]
     if psf is None:
         transfer = pixel.to(torch.complex64).expand(1, bands, -1, -1)
     else:
-        transfer = psf_transfer(psf.to(device), size)
+        transfer = psf_transfer(psf.to(device), size, oversampling)
+        if zones > 1:
+            transfer = transfer[..., integer_y[:, None] % (zones * size[0]), integer_x % (zones * size[1])]
         transfer = transfer if psf_has_pixel else transfer * pixel
     return FourierGrid(frame=frame, size=size, zones=zones, ky=ky, kx=kx, transfer=transfer)
 
 
-def psf_transfer(psf: Tensor, size: tuple[int, int]) -> Tensor:
-    """Discrete Fourier transform (..., My, Mx // 2 + 1) of PSF stamps whose centre is pixel (h // 2, w // 2)."""
+def psf_transfer(psf: Tensor, size: tuple[int, int], oversampling: int = 1) -> Tensor:
+    """Discrete Fourier transform of PSF stamps whose centre is pixel (h // 2, w // 2).
+
+    Returns
+    -------
+    (..., My, Mx // 2 + 1), or all (..., s My, s Mx) of it where a pixel of the image has s > 1 pixels of the PSF.
+    """
     h, w = psf.shape[-2:]
-    padded = torch.zeros(*psf.shape[:-2], *size, dtype=torch.float32, device=psf.device)
+    padded = psf.new_zeros(*psf.shape[:-2], oversampling * size[0], oversampling * size[1], dtype=torch.float32)
     padded[..., :h, :w] = psf
-    transfer: Tensor = torch.fft.rfft2(torch.roll(padded, (-(h // 2), -(w // 2)), dims=(-2, -1)))
+    padded = torch.roll(padded, (-(h // 2), -(w // 2)), dims=(-2, -1))
+    transfer: Tensor = torch.fft.rfft2(padded) if oversampling == 1 else torch.fft.fft2(padded)
     return transfer
+
+
+def _frequencies(length: int, zones: int, keep: int) -> Tensor:
+    """Integer frequencies (zones * keep,) within `zones` times the band, those that fold onto each of the first `keep`.
+
+    Zone after zone, so that a reshape to (zones, keep) brings the ones to be added above each other.
+    """
+    first = torch.arange(keep)
+    lowest = torch.ceil((-zones * length / 2 - first) / length + 1e-9) * length + first
+    if zones == 1 and keep < length:
+        lowest = first  # the half plane: Nyquist as a positive frequency
+    return (lowest + length * torch.arange(zones)[:, None]).flatten().to(torch.int64)
 
 
 def gaussian_psf(fwhm: float, size: int) -> Tensor:

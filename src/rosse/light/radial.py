@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor
 
+from rosse.light.elliptical import Transform, hermite_pieces
+
 # Ranges that the tables cover, in steps that leave interpolation errors below 1e-6 of the total flux.
 N_RANGE = (0.25, 12.0)
 KAPPA_RANGE = (1e-5, 2e4)
@@ -81,23 +83,8 @@ def sersic_flux_within(u: Tensor, constants: SersicConstants) -> Tensor:
     return within
 
 
-class SersicTransform(NamedTuple):
-    """Cubic pieces of the Hankel transform at B values of n.
-
-    Attributes
-    ----------
-    pieces : (B * K, 8)
-        Polynomial coefficients on each of K intervals of ln kappa: four of the transform, four of its derivative by
-        ln n.
-    intervals : K.
-    """
-
-    pieces: Tensor
-    intervals: int
-
-
-def sersic_transform(n: Tensor, *, device: torch.device | str | None = None) -> SersicTransform:
-    """Hankel transform of the unit Sersic profile of each n, ready to be read at any frequency.
+def sersic_transform(n: Tensor) -> Transform:
+    """Hankel transform of the unit Sersic profile of each n, with its derivative by ln n.
 
     Parameters
     ----------
@@ -108,7 +95,7 @@ def sersic_transform(n: Tensor, *, device: torch.device | str | None = None) -> 
     Tabulated once from its Mellin-Barnes integral (see `_transform_table`) with its exact slopes, so that bicubic
     Hermite interpolation gives value and derivatives together.
     """
-    table = _transform_tensor(torch.device(device) if device is not None else n.device)
+    table = _transform_tensor(n.device)
     at = ((torch.log(n.to(torch.float64)) - math.log(N_RANGE[0])) / STEP_LN_N).clamp(0, table.shape[0] - 1.000001)
     left = at.floor().long()
     t = (at - left)[:, None]
@@ -118,34 +105,9 @@ def sersic_transform(n: Tensor, *, device: torch.device | str | None = None) -> 
         v, s = _cubic(low[..., i], low[..., i + 2], high[..., i], high[..., i + 2], t, STEP_LN_N)
         value.append(v)
         slope.append(s)
-    pieces = torch.cat([_coefficients(value[0], value[1]), _coefficients(slope[0], slope[1])], dim=-1)
-    return SersicTransform(pieces.to(torch.float32).reshape(-1, 8).contiguous(), pieces.shape[1])
-
-
-def read_transform(transform: SersicTransform, ln_kappa: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Transform H, dH/dln kappa and dH/dln n at each frequency.
-
-    Parameters
-    ----------
-    transform : of B values of n.
-    ln_kappa : (B, ...) natural log of k r_e.
-
-    Returns
-    -------
-    H, dH/dln kappa, dH/dln n, each shaped like `ln_kappa`. H is 1 at kappa = 0.
-    """
-    batch = ln_kappa.shape[0]
-    at = ((ln_kappa - math.log(KAPPA_RANGE[0])) * (1.0 / STEP_LN_KAPPA)).clamp_(0.0, transform.intervals - 1e-3)
-    left = at.to(torch.int32)
-    t = (at - left).reshape(-1)
-    first = torch.arange(0, batch * transform.intervals, transform.intervals, dtype=torch.int32, device=at.device)
-    row = (left.reshape(batch, -1) + first[:, None]).reshape(-1)
-    c = torch.index_select(transform.pieces, 0, row)
-    value = torch.addcmul(c[:, 0], t, torch.addcmul(c[:, 1], t, torch.addcmul(c[:, 2], t, c[:, 3])))
-    slope = torch.addcmul(c[:, 1], t, torch.addcmul(2 * c[:, 2], t, c[:, 3], value=3.0)) * (1.0 / STEP_LN_KAPPA)
-    by_n = torch.addcmul(c[:, 4], t, torch.addcmul(c[:, 5], t, torch.addcmul(c[:, 6], t, c[:, 7])))
-    shape = ln_kappa.shape
-    return value.reshape(shape), slope.reshape(shape), by_n.reshape(shape)
+    by_ln_kappa = [hermite_pieces(part[0], part[1], STEP_LN_KAPPA) for part in (value, slope)]
+    pieces = torch.cat(by_ln_kappa, dim=-1).to(torch.float32)
+    return Transform(pieces.reshape(-1, 8).contiguous(), pieces.shape[1], math.log(KAPPA_RANGE[0]), STEP_LN_KAPPA)
 
 
 def _nodes(span: tuple[float, float], step: float) -> NDArray[np.float64]:
@@ -212,13 +174,6 @@ def _cubic(y0: Tensor, s0: Tensor, y1: Tensor, s1: Tensor, t: Tensor, step: floa
     c2 = 3 * (y1 - y0) - 2 * m0 - m1
     c3 = 2 * (y0 - y1) + m0 + m1
     return y0 + t * (m0 + t * (c2 + t * c3)), (m0 + t * (2 * c2 + 3 * t * c3)) / step
-
-
-def _coefficients(value: Tensor, slope: Tensor) -> Tensor:
-    """Coefficients (..., K - 1, 4) of the cubic on each interval of ln kappa, from values and slopes at K nodes."""
-    y0, y1 = value[..., :-1], value[..., 1:]
-    m0, m1 = STEP_LN_KAPPA * slope[..., :-1], STEP_LN_KAPPA * slope[..., 1:]
-    return torch.stack([y0, m0, 3 * (y1 - y0) - 2 * m0 - m1, 2 * (y0 - y1) + m0 + m1], dim=-1)
 
 
 def _hermite(values: Tensor, slopes: Tensor, x: Tensor, start: float, step: float) -> tuple[Tensor, Tensor]:

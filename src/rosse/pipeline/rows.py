@@ -21,7 +21,8 @@ from rosse.tables import to_arrow
 if TYPE_CHECKING:
     from rosse.cutouts import Cutouts
     from rosse.fitting import Fit, FitOptions
-    from rosse.light.components import Component, Model
+    from rosse.light.components import Component
+    from rosse.light.model import Model
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,97 @@
+"""Galaxies of one frame size at a time, on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rosse.cutouts import Cutouts
+
+PIXELS_PER_BATCH = 2**19  # enough that what is done once per batch costs nothing; they are drawn a few at a time
+PIXELS_ON_GPU = 2**26
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """Galaxies that are fitted together.
+
+    Parameters
+    ----------
+    index : (B,) their rows.
+    frame : (H, W) that holds all their weight.
+    """
+
+    index: NDArray[np.int64]
+    frame: tuple[int, int]
+
+
+def batches(cutouts: Cutouts, batch_pixels: int | None) -> Iterator[Batch]:
+    """All galaxies, those of like frames together."""
+    height, width = cutouts.frame
+    has_weight = (cutouts.ivar > 0).any(1)
+    need_y = _reach(has_weight.any(2), height)
+    need_x = _reach(has_weight.any(1), width)
+    sizes = np.stack([need_y, need_x], 1)
+    pixels = batch_pixels or (PIXELS_PER_BATCH if cutouts.flux.device.type == "cpu" else PIXELS_ON_GPU)
+    for size in np.unique(sizes, axis=0):
+        index = np.nonzero((sizes == size).all(1))[0]
+        frame = (int(size[0]), int(size[1]))
+        step = max(1, pixels // (frame[0] * frame[1] * len(cutouts.bands)))
+        for first in range(0, len(index), step):
+            yield Batch(index=index[first : first + step], frame=frame)
+
+
+def for_each(work: Callable[[Batch], None], parts: Iterator[Batch], advance: Callable[[int], None] | None) -> None:
+    """Do `work` for all parts, one on each of torch's threads; `advance` hears of every part that is done.
+
+    Small batches keep one core busy and no more: many of them side by side are quicker than each on all cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            _feed(pool, threads, work, parts, advance)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _feed(
+    pool: ThreadPoolExecutor,
+    threads: int,
+    work: Callable[[Batch], None],
+    parts: Iterator[Batch],
+    advance: Callable[[int], None] | None,
+) -> None:
+    waiting: dict[Future[None], int] = {}
+
+    def collect(limit: int) -> None:
+        while len(waiting) > limit:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                count = waiting.pop(future)
+                future.result()
+                if advance is not None:
+                    advance(count)
+
+    try:
+        for part in parts:
+            collect(2 * threads - 1)
+            waiting[pool.submit(work, part)] = len(part.index)
+        collect(0)
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _reach(line: Tensor, length: int) -> NDArray[np.int64]:
+    """Length (B,) of the shortest centred line that holds all True of (B, length), rounded up to few sizes."""
+    centre = length // 2
+    distance = (torch.arange(length, device=line.device) - centre).abs()
+    reach = torch.where(line, distance, 0).amax(1).cpu().numpy()
+    rounded = np.ceil((2 * reach + 1) / 16) * 16
+    return np.asarray(np.minimum(rounded, length), dtype=np.int64)

@@ -1,0 +1,240 @@
+"""What a fit moves: free coordinates, and how the slots of every band follow from them.
+
+The map is linear, ``local = offset + matrix @ vector``: a parameter that is the same in all bands, free in each, a
+polynomial in wavelength, fixed, equal to another or at most another is a row of the matrix, and nothing else in the
+fit knows the difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rosse.errors import InputError, OptionError
+from rosse.light.components import FREE, Component, Parameter
+from rosse.light.model import Model
+from rosse.light.render import Layout
+
+LINEAR_UNITS = ("flux", "level", "slope")
+GAP = 1e-3  # an `at_most` starts at least this far (in the logarithm) below its limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinate:
+    """One free number of a fit.
+
+    Parameters
+    ----------
+    name : of the column it moves, with the band where it moves one only.
+    slot : which slot of the layout.
+    weights : (C,) how much it adds to that slot in each band.
+    degree : of the polynomial in wavelength; 0 for a plain value.
+    below : slot that `slot` is kept below by this coordinate; None for a plain value.
+    """
+
+    name: str
+    slot: int
+    weights: tuple[float, ...]
+    degree: int = 0
+    below: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """Model and bands of a fit, and its P coordinates.
+
+    Parameters
+    ----------
+    model : what is fitted.
+    bands : C names.
+    wavelength : (C,) any unit, or None where nothing depends on it.
+    """
+
+    model: Model
+    bands: tuple[str, ...]
+    wavelength: tuple[float, ...] | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The slots of one band."""
+        return Layout(model=self.model)
+
+    @cached_property
+    def owners(self) -> tuple[Component, ...]:
+        """Component of each slot."""
+        return tuple(component for component in self.model.components for _ in component.slots)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Column name of each slot, without a band."""
+        return tuple(
+            self.model.prefix(component) + slot.name for component in self.model.components for slot in component.slots
+        )
+
+    @cached_property
+    def followers(self) -> tuple[tuple[int, int, float], ...]:
+        """Slots that equal another plus a constant: (slot, the other, constant)."""
+        found = []
+        leaders: dict[str, int] = {}
+        for i, (slot, owner) in enumerate(zip(self.layout.slots, self.owners, strict=True)):
+            if slot.unit == "pixel" and not owner.own_centre:
+                leader = leaders.setdefault(slot.name, i)
+                if leader != i:
+                    found.append((i, leader, 0.0))
+        equal = [tie for tie in self.model.ties if not tie.at_most]
+        found += [(self._slot(tie.what), self._slot(tie.to), math.log(tie.ratio)) for tie in equal]
+        return tuple(found)
+
+    @cached_property
+    def coordinates(self) -> tuple[Coordinate, ...]:
+        """What is free."""
+        follow = {slot for slot, _, _ in self.followers}
+        limits = {self._slot(t.what): t for t in self.model.ties if t.at_most}
+        found: list[Coordinate] = []
+        for i, (slot, owner) in enumerate(zip(self.layout.slots, self.owners, strict=True)):
+            if i in follow or slot.name in owner.fixed:
+                continue
+            if i in limits:
+                ones = (-1.0,) * len(self.bands)
+                below = self._slot(limits[i].to)
+                found.append(Coordinate(name=self.columns[i], slot=i, weights=ones, below=below))
+                continue
+            found += self._free_in_bands(i, slot, owner)
+        return tuple(found)
+
+    @property
+    def size(self) -> int:
+        """P, the number of coordinates."""
+        return len(self.coordinates)
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """(C, L, P) change of each slot by each coordinate."""
+        matrix = torch.zeros(len(self.bands), self.layout.size, self.size, dtype=torch.float64)
+        for p, coordinate in enumerate(self.coordinates):
+            matrix[:, coordinate.slot, p] = torch.tensor(coordinate.weights, dtype=torch.float64)
+        for coordinate in self.coordinates:
+            if coordinate.below is not None:
+                matrix[:, coordinate.slot] += matrix[:, coordinate.below]
+        for slot, other, _ in self.followers:
+            matrix[:, slot] = matrix[:, other]
+        return matrix
+
+    def offset(self, fixed: Tensor) -> Tensor:
+        """Part of the slots (B, C, L) that does not move, from fixed values (B, L) that are 0 where a slot is free."""
+        offset = fixed.clone()
+        for tie in self.model.ties:
+            if tie.at_most:
+                slot, other = self._slot(tie.what), self._slot(tie.to)
+                offset[:, slot] = offset[:, other] + math.log(tie.ratio)
+        for slot, other, constant in self.followers:
+            offset[:, slot] = offset[:, other] + constant
+        return offset[:, None].expand(-1, len(self.bands), -1)
+
+    def local(self, vector: Tensor, offset: Tensor) -> Tensor:
+        """Slots (B, C, L) of coordinates (B, P)."""
+        return offset + torch.einsum("clp,bp->bcl", self.matrix.to(vector.device), vector)
+
+    def vector(self, guess: Tensor, offset: Tensor) -> Tensor:
+        """Coordinates (B, P) that come closest to guessed slots (B, C, L)."""
+        moved = guess - offset
+        columns = []
+        for coordinate in self.coordinates:
+            weights = torch.tensor(coordinate.weights, dtype=guess.dtype, device=guess.device)
+            if coordinate.below is not None:
+                gap = guess[:, :, coordinate.below] - guess[:, :, coordinate.slot]
+                columns.append(gap.mean(1).clamp_min(GAP))
+            elif coordinate.degree:
+                columns.append(torch.zeros_like(guess[:, 0, 0]))
+            else:
+                columns.append((moved[:, :, coordinate.slot] * weights).sum(1) / weights.sum())
+        return torch.stack(columns, 1)
+
+    def values(self, name: str, index: NDArray[np.int64]) -> list[tuple[int, Any]]:
+        """What the user gave under `fixed`, `start`, `prior` or `bounds`: (slot, value for galaxies `index`)."""
+        found = []
+        for i, (slot, owner) in enumerate(zip(self.layout.slots, self.owners, strict=True)):
+            given = getattr(owner, name)
+            if slot.name in given:
+                parts = np.atleast_1d(np.asarray(given[slot.name], dtype=np.float64))
+                found.append(
+                    (i, _per_galaxy(parts, index, f"{name} of {self.columns[i]}", name in ("prior", "bounds")))
+                )
+        return found
+
+    def check(self, count: int) -> None:
+        """Whether what was given fits `count` galaxies.
+
+        Raises
+        ------
+        InputError
+            Numbers came for another number of galaxies.
+        """
+        everyone = np.arange(count)
+        for name in ("fixed", "start", "prior", "bounds"):
+            self.values(name, everyone)
+        if not self.size:
+            raise OptionError("every parameter of the model is fixed; a fit needs at least one that is free")
+        self.matrix  # noqa: B018 - polynomials in wavelength are checked there
+
+    def _slot(self, column: str) -> int:
+        i, j = self.model.place(column)
+        return int(self.layout.places[i].start) + j
+
+    def _free_in_bands(self, i: int, slot: Parameter, owner: Component) -> list[Coordinate]:
+        count = len(self.bands)
+        freedom = FREE if slot.unit in LINEAR_UNITS else owner.bands.get(slot.name, 0)
+        if freedom == FREE or (isinstance(freedom, int) and freedom >= count):
+            unit = np.eye(count)
+            names = [f"{self.columns[i]}_{band}" if count > 1 else self.columns[i] for band in self.bands]
+            return [Coordinate(name=n, slot=i, weights=tuple(w)) for n, w in zip(names, unit, strict=True)]
+        degree = int(freedom)
+        basis = np.ones((1, count)) if degree == 0 else self._polynomials(degree, self.columns[i])
+        return [Coordinate(name=self.columns[i], slot=i, weights=tuple(w), degree=k) for k, w in enumerate(basis)]
+
+    def _polynomials(self, degree: int, column: str) -> NDArray[np.float64]:
+        """Chebyshev polynomials (degree + 1, C) in wavelength, from -1 at the bluest to 1 at the reddest band."""
+        if self.wavelength is None or not all(math.isfinite(w) for w in self.wavelength):
+            raise OptionError(
+                f"{column} is to be a polynomial in wavelength, but the wavelengths of the bands "
+                f"{', '.join(self.bands)} are not known; give FitOptions(wavelength={'g': 480, ...})"
+            )
+        w = np.asarray(self.wavelength, dtype=np.float64)
+        t = 2 * (w - w.min()) / max(float(np.ptp(w)), 1e-30) - 1
+        return np.asarray(np.polynomial.chebyshev.chebvander(t, degree).T)
+
+
+def _per_galaxy(parts: NDArray[np.float64], index: NDArray[np.int64], what: str, pairs: bool) -> Any:
+    """One number per galaxy of `index` from one number or one per galaxy of the fit; two of them for `pairs`."""
+    if pairs:
+        return tuple(_per_galaxy(np.atleast_1d(part), index, what, False) for part in parts)
+    if parts.shape == (1,):
+        return np.repeat(parts, len(index))
+    if parts.ndim != 1 or (len(index) and index.max() >= len(parts)):
+        raise InputError(f"{what} has {len(parts)} numbers; one, or one for each galaxy, is wanted")
+    return parts[index]
+
+
+def wavelengths(bands: Sequence[str], given: dict[str, float] | None) -> tuple[float, ...] | None:
+    """Wavelength of each band (nm): what was given, else that of the usual filters of this name."""
+    known = EFFECTIVE_WAVELENGTH | (given or {})
+    found = tuple(float(known.get(band, math.nan)) for band in bands)
+    return found if all(math.isfinite(w) for w in found) else None
+
+
+# Effective wavelengths in nm of filters that go by one name in all surveys, to a few nm (SVO Filter Profile Service).
+EFFECTIVE_WAVELENGTH = {
+    "u": 356.0, "g": 475.0, "r": 622.0, "i": 763.0, "z": 905.0, "y": 970.0, "Y": 1020.0, "J": 1250.0, "H": 1640.0,
+    "K": 2190.0, "Ks": 2150.0, "VIS": 715.0,
+    "F435W": 433.0, "F475W": 475.0, "F606W": 592.0, "F775W": 769.0, "F814W": 806.0, "F850LP": 903.0,
+    "F090W": 902.0, "F115W": 1154.0, "F150W": 1501.0, "F200W": 1988.0, "F277W": 2762.0, "F356W": 3568.0,
+    "F410M": 4082.0, "F444W": 4404.0,
+}  # fmt: skip

@@ -1,0 +1,99 @@
+"""How components add up, and what ties their parameters to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+from rosse.errors import OptionError, unknown_name
+from rosse.light.components import Component
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tie:
+    """A parameter that follows another.
+
+    Parameters
+    ----------
+    what, to : names of columns, e.g. ``"bulge_q"``, ``"disc_q"``.
+    ratio : `what` is this times `to`.
+    at_most : whether it may also be smaller.
+    """
+
+    what: str
+    to: str
+    ratio: float = 1.0
+    at_most: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Model:
+    """A sum of components, which share their centre unless they say otherwise.
+
+    Parameters
+    ----------
+    components : at least one; more than one need names.
+    ties : parameters that follow others.
+    """
+
+    components: tuple[Component, ...]
+    ties: tuple[Tie, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [component.name for component in self.components]
+        if not names:
+            raise OptionError("a model needs at least one component")
+        if len(names) > 1 and (len(set(names)) < len(names) or "" in names):
+            raise OptionError(
+                f"components that add up need names of their own, e.g. Sersic('bulge'); these came: {names}"
+            )
+
+    def __add__(self, other: Component | Model) -> Model:
+        if isinstance(other, Model):
+            return Model(self.components + other.components, self.ties + other.ties)
+        return Model((*self.components, other), self.ties)
+
+    def tie(self, what: str, to: str, *, ratio: float = 1.0) -> Model:
+        """The same model with one parameter equal to `ratio` times another, e.g. ``tie("bulge_pa", "disc_pa")``."""
+        return self._with(Tie(what=what, to=to, ratio=ratio))
+
+    def at_most(self, what: str, to: str, *, ratio: float = 1.0) -> Model:
+        """The same model with one parameter kept from exceeding `ratio` times another.
+
+        ``at_most("bulge_r_e", "disc_r_e")``: the bulge is the smaller one.
+        """
+        return self._with(Tie(what=what, to=to, ratio=ratio, at_most=True))
+
+    def prefix(self, component: Component) -> str:
+        """Prefix of a component's columns, ``"bulge_"``; nothing for a model of one component."""
+        return f"{component.name}_" if component.name and len(self.components) > 1 else ""
+
+    def place(self, name: str) -> tuple[int, int]:
+        """Which slot of which component a column is."""
+        known = {
+            self.prefix(component) + slot.name: (i, j)
+            for i, component in enumerate(self.components)
+            for j, slot in enumerate(component.slots)
+        }
+        if name not in known:
+            raise OptionError(unknown_name("parameter", name, known))
+        return known[name]
+
+    def _with(self, tie: Tie) -> Model:
+        slots = []
+        for name in (tie.what, tie.to):
+            i, j = self.place(name)
+            slots.append(self.components[i].slots[j])
+        if slots[0].log != slots[1].log or slots[0].unit != slots[1].unit:
+            raise OptionError(f"{tie.what} cannot follow {tie.to}: they are not of one kind")
+        if tie.ratio != 1.0 and not slots[0].log:
+            raise OptionError(f"{tie.what} can be equal to {tie.to}, but not a multiple of it")
+        if tie.what == tie.to or any({tie.to, tie.what} & {other.what} or tie.what == other.to for other in self.ties):
+            raise OptionError(f"{tie.what} follows {tie.to}, and one of them follows already; tie both to the same one")
+        return replace(self, ties=(*self.ties, tie))
+
+
+def as_model(model: Component | Model) -> Model:
+    """A model of one component, or the model itself."""
+    return model if isinstance(model, Model) else Model((model,))
