@@ -28,6 +28,18 @@ _PUBLIC = {
     "Gaussian": "rosse.light.profiles",
     "PointSource": "rosse.light.profiles",
     "Sky": "rosse.light.sky",
+    "Parameter": "rosse.light.components",
+    "BrokenExponential": "rosse.light.radial_profiles",
+    "CoreSersic": "rosse.light.radial_profiles",
+    "EdgeOnDisc": "rosse.light.edge_on",
+    "Ferrers": "rosse.light.radial_profiles",
+    "King": "rosse.light.radial_profiles",
+    "ModifiedKing": "rosse.light.radial_profiles",
+    "Moffat": "rosse.light.radial_profiles",
+    "Nuker": "rosse.light.radial_profiles",
+    "Profile": "rosse.light.radial_profiles",
+    "Shaped": "rosse.light.shaped",
+    "TruncatedSersic": "rosse.light.radial_profiles",
     "fit": "rosse.fitting",
     "Fit": "rosse.fitting",
     "FitOptions": "rosse.fitting",
@@ -58,12 +70,24 @@ if TYPE_CHECKING:
     from rosse.io import Mosaic as Mosaic
     from rosse.io import open_mosaic as open_mosaic
     from rosse.io import read_cutouts as read_cutouts
+    from rosse.light.components import Parameter as Parameter
+    from rosse.light.edge_on import EdgeOnDisc as EdgeOnDisc
     from rosse.light.model import Model as Model
     from rosse.light.profiles import DeVaucouleurs as DeVaucouleurs
     from rosse.light.profiles import Exponential as Exponential
     from rosse.light.profiles import Gaussian as Gaussian
     from rosse.light.profiles import PointSource as PointSource
     from rosse.light.profiles import Sersic as Sersic
+    from rosse.light.radial_profiles import BrokenExponential as BrokenExponential
+    from rosse.light.radial_profiles import CoreSersic as CoreSersic
+    from rosse.light.radial_profiles import Ferrers as Ferrers
+    from rosse.light.radial_profiles import King as King
+    from rosse.light.radial_profiles import ModifiedKing as ModifiedKing
+    from rosse.light.radial_profiles import Moffat as Moffat
+    from rosse.light.radial_profiles import Nuker as Nuker
+    from rosse.light.radial_profiles import Profile as Profile
+    from rosse.light.radial_profiles import TruncatedSersic as TruncatedSersic
+    from rosse.light.shaped import Shaped as Shaped
     from rosse.light.sky import Sky as Sky
     from rosse.status import Status as Status
     from rosse.store import Catalogue as Catalogue

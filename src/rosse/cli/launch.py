@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rosse.errors import OptionError, RunError, unknown_name
 
@@ -32,22 +32,17 @@ def fitting_of(options: Measuring) -> Fitting:
 
 def model_of(text: str) -> Component | Model:
     """``sersic`` or a sum such as ``sersic+exponential``, whose parts are then called by their names."""
-    from rosse.light.profiles import DeVaucouleurs, Exponential, PointSource, Sersic
+    from rosse.light.known import COMPONENTS
+    from rosse.light.model import Model
 
-    known: dict[str, Any] = {
-        "sersic": Sersic, "exponential": Exponential, "devaucouleurs": DeVaucouleurs, "pointsource": PointSource,
-    }  # fmt: skip
     names = [name.strip().lower() for name in text.split("+")]
     for name in names:
-        if name not in known:
-            raise OptionError("--model: " + unknown_name("profile", name, known))
+        if name not in COMPONENTS:
+            raise OptionError("--model: " + unknown_name("profile", name, COMPONENTS))
     if len(names) == 1:
-        return known[names[0]]()  # type: ignore[no-any-return]
-    parts = [known[name](name if names.count(name) == 1 else f"{name}{i + 1}") for i, name in enumerate(names)]
-    model = parts[0]
-    for part in parts[1:]:
-        model = model + part
-    return model  # type: ignore[no-any-return]
+        return COMPONENTS[names[0]]()
+    parts = [COMPONENTS[name](name if names.count(name) == 1 else f"{name}{i + 1}") for i, name in enumerate(names)]
+    return Model(tuple(parts))
 
 
 def device_of(name: str) -> str:

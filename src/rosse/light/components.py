@@ -6,6 +6,7 @@ all of them lives here; the profiles are in `profiles.py`, `radial_profiles.py`,
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
@@ -46,6 +47,25 @@ class Parameter:
     log: bool = False
     start: float = 0.0
     step: float = 0.5
+
+    @classmethod
+    def length(cls, name: str, description: str = "", *, start: float = 1.0) -> Parameter:
+        """A radius or another length: positive, in arcsec in tables; `start` in half-light radii of the galaxy."""
+        return cls(
+            name=name, unit="length", description=description or f"length {name}", lower=0.02, upper=5000.0, log=True,
+            start=start, step=0.7,
+        )  # fmt: skip
+
+    @classmethod
+    def number(
+        cls, name: str, lower: float, upper: float, description: str = "", *, start: float | None = None
+    ) -> Parameter:
+        """A positive pure number between two bounds; it starts at their geometric mean if not told."""
+        if not 0 < lower < upper:
+            raise OptionError(f"bounds of {name} are ({lower}, {upper}); 0 < low < high is wanted")
+        middle = math.sqrt(lower * upper) if start is None else start
+        about = description or f"parameter {name}"
+        return cls(name=name, description=about, lower=lower, upper=upper, log=True, start=middle)
 
 
 FLUX = Parameter(name="flux", unit="flux", description="total flux")

@@ -9,6 +9,7 @@ of 128 pixels is 0.6 % wrong, and 25 % in its wings.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
@@ -19,42 +20,63 @@ from rosse.light.psf import FourierGrid
 
 NODES = 7  # along each axis, for the eight copies that touch the grid
 FAR_NODES = 3  # for the sixteen around them, which are smoother; all copies beyond are spread evenly
-DIFFERENCE = 1e-5  # step of one-sided differences in double precision, where a slope is small and smooth
+DIFFERENCE = 1e-5  # step of one-sided differences in double precision, of what is smooth and matters little
 
 
-class Winged(Protocol):
-    """What must be known of a component: see `Elliptical`."""
+class Round(Protocol):
+    """What must be known of M profiles: see `Profiles` in `elliptical.py`."""
 
-    def wings(self, shape: Tensor, dx: Tensor, dy: Tensor) -> list[Tensor]: ...
-    def flux_outside(self, shape: Tensor, half_size: tuple[float, float]) -> Tensor: ...
+    def brightness(self, radius: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]: ...
+    def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]: ...
 
 
-def copies_in_frame(component: Winged, values: Tensor, grid: FourierGrid, *, derivatives: bool) -> Tensor:
-    """All periodic copies together, (B, K, R or 1, H, W), at unit flux and by each further slot.
+def copies_in_frame(
+    rows_at: Callable[[Tensor, Tensor], list[Tensor]], centre: Tensor, grid: FourierGrid, rest: Tensor | None = None
+) -> Tensor:
+    """All periodic copies of galaxies, (M, R, H, W).
 
     Parameters
     ----------
-    component : what was drawn.
-    values : (B, K, R) its slots: flux, x, y, shape.
-    grid : where it was drawn.
-    derivatives : whether those are wanted, or only the copies.
+    rows_at : brightness at offsets dx, dy (M, N) from the centre, then its derivatives by dx, dy and the shape.
+    centre : (M, 2) x, y.
+    grid : where they were drawn.
+    rest : (M, R) light of the copies beyond the two rings, per pixel; see `evenly_spread`.
     """
-    flat = values.flatten(0, 1)
-    points, near = _points(grid.frame, grid.size, values.device)
-    dx, dy = (points[i] - flat[:, 1 + i, None] for i in (0, 1))
-    rows = torch.stack(component.wings(flat[:, 3:], dx, dy)[: None if derivatives else 1], 1)  # (M, R, points)
-    lead = rows.shape[:2]
-    sums = rows[..., :near].view(*lead, 8, NODES, NODES).sum(2)
-    far = rows[..., near:].view(*lead, 16, FAR_NODES, FAR_NODES).sum(2)
-    between = _between(values.device)
+    points, near = _points(grid.frame, grid.size, centre.device)
+    drawn = torch.stack(rows_at(points[0] - centre[:, :1], points[1] - centre[:, 1:]), 1)  # (M, R, points)
+    lead = drawn.shape[:2]
+    sums = drawn[..., :near].view(*lead, 8, NODES, NODES).sum(2)
+    far = drawn[..., near:].view(*lead, 16, FAR_NODES, FAR_NODES).sum(2)
+    between = _between(centre.device)
     sums += between @ far @ between.T
     sums[:, 1:3] *= -1.0  # the centre moves against the offset
-    rest = _evenly_spread(component, flat[:, 3:], grid, derivatives=derivatives)
-    sums[:, :1] += rest[:, :1, None, None]
-    sums[:, 3:] += rest[:, 1:, None, None]
-    weight_y, weight_x = (_weights(length, values.device) for length in grid.frame)
-    copies = weight_y @ sums.to(torch.float32) @ weight_x.T
-    return copies.view(*values.shape[:2], *copies.shape[1:])
+    if rest is not None:
+        sums += rest[:, :, None, None]
+    weight_y, weight_x = (_weights(length, centre.device) for length in grid.frame)
+    copies: Tensor = weight_y @ sums.to(torch.float32) @ weight_x.T
+    return copies
+
+
+def wings(profile: Round, dx: Tensor, dy: Tensor, *, ln_q: Tensor, theta: Tensor) -> list[Tensor]:
+    """Surface brightness (M, N) at unit flux, then its derivatives by dx, dy, the radial parameters, ln q and theta.
+
+    Parameters
+    ----------
+    profile : M of them.
+    dx, dy : (M, N) offsets from the centre in pixels, far from it.
+    ln_q, theta : (M, 1)
+    """
+    c, s, q = torch.cos(theta), torch.sin(theta), torch.exp(ln_q)
+    along, across = dx * c + dy * s, dy * c - dx * s
+    minor = (across / q).square()
+    radius2 = (along.square() + minor).clamp_min(1e-12)
+    flat, by_ln_radius, by = profile.brightness(torch.sqrt(radius2))
+    value, by_ln_radius, *by = (v / q for v in (flat, by_ln_radius, *by))  # unit flux: area q
+    ratio = by_ln_radius / radius2
+    by_dx = ratio * (along * c - across * s / q.square())
+    by_dy = ratio * (along * s + across * c / q.square())
+    by_theta = ratio * along * across * (1 - 1 / q.square())
+    return [value, by_dx, by_dy, *by, -ratio * minor - value, by_theta]
 
 
 @lru_cache(maxsize=64)
@@ -100,18 +122,28 @@ def interpolation(node: Tensor, at: Tensor) -> Tensor:
     return weight / weight.sum(1, keepdim=True)
 
 
-def _evenly_spread(component: Winged, shape: Tensor, grid: FourierGrid, *, derivatives: bool) -> Tensor:
-    """Surface brightness (M, 1 + S) of all copies beyond the two rings together, and its slopes by shape.
+def evenly_spread(profile: Round, ln_q: Tensor, theta: Tensor, grid: FourierGrid) -> Tensor:
+    """Surface brightness of all copies beyond the two rings together, and its slopes: (M, R) like `wings`.
 
     Their light within one cell of the grid is what one galaxy has outside the box of all nearer cells.
     """
     half = 2.5 * grid.size[0], 2.5 * grid.size[1]
-    area = grid.size[0] * grid.size[1]
-    if not derivatives:
-        return component.flux_outside(shape, half)[:, None] / area
-    count = shape.shape[1]
-    moved = shape[:, None].repeat(1, 1 + count, 1)
-    moved[:, 1:] += DIFFERENCE * torch.eye(count, dtype=shape.dtype, device=shape.device)
-    outside = component.flux_outside(moved.flatten(0, 1), half).view(-1, 1 + count) / area
-    outside[:, 1:] = (outside[:, 1:] - outside[:, :1]) / DIFFERENCE
-    return outside
+    reach = _reach(ln_q, theta, half)
+    within, by = profile.growth(reach)
+    flat, _, _ = profile.brightness(reach)
+    by_ln_radius = 2 * math.pi * reach.square() * flat
+    for step_q, step_theta in ((DIFFERENCE, 0.0), (0.0, DIFFERENCE)):
+        moved = torch.log(_reach(ln_q + step_q, theta + step_theta, half) / reach) / DIFFERENCE
+        by = [*by, by_ln_radius * moved]
+    still = torch.zeros_like(within)  # moving the centre changes nothing so far away
+    outside = torch.stack([1 - within, still, still, *(-part for part in by)], 1).mean(2)
+    return outside / (grid.size[0] * grid.size[1])
+
+
+def _reach(ln_q: Tensor, theta: Tensor, half: tuple[float, float]) -> Tensor:
+    """Elliptical radii (M, 8) at which rays from the centre leave a box of this half height and half width."""
+    turn = torch.arange(8, device=theta.device, dtype=theta.dtype) * (math.pi / 8)  # the other half is the same
+    along, across = torch.cos(turn), torch.exp(ln_q) * torch.sin(turn)
+    dx = along * torch.cos(theta) - across * torch.sin(theta)
+    dy = along * torch.sin(theta) + across * torch.cos(theta)
+    return torch.maximum(dx.abs() / half[1], dy.abs() / half[0]).reciprocal()

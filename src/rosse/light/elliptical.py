@@ -6,8 +6,7 @@ growth. Ellipse, centre, PSF and pixel are put on here, for all of them.
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rosse.light.components import ANGLE, RATIO, Component, Parameter
-from rosse.light.copies import copies_in_frame
+from rosse.light.copies import copies_in_frame, evenly_spread, wings
 from rosse.light.psf import FourierGrid
 
 
@@ -37,7 +36,60 @@ class Transform(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Elliptical(Component):
+class Symmetric(Component):
+    """A component that half a turn does not change: its transform around its centre is real."""
+
+    @abstractmethod
+    def drawn(self, values: Tensor, grid: FourierGrid, *, derivatives: bool) -> tuple[list[Tensor], Tensor]:
+        """Real spectra around the centre, and what the periodic copies put into the frame.
+
+        Parameters
+        ----------
+        values : (M, R) slots: flux, x, y, shape.
+        grid : where to draw.
+        derivatives : whether those are wanted.
+
+        Returns
+        -------
+        spectra : 1 + S of (M, Ky, Kx) float32: at unit flux, and by each shape parameter; one without derivatives.
+        copies : (M, R or 1, H, W), with x and y before the shape parameters.
+        """
+
+    def unit_rows(self, values: Tensor, grid: FourierGrid, rows: Tensor) -> None:
+        lead, derivatives = values.shape[:2], rows.shape[2] > 1
+        spectra, copies = self.drawn(values.flatten(0, 1), grid, derivatives=derivatives)
+        response = grid.shifted(values[..., 1:3])
+        out = response.new_empty(*response.shape[:2], rows.shape[2], *response.shape[2:])
+        for i, part in enumerate(spectra):
+            torch.mul(response, part.view(*lead, *part.shape[1:]), out=out[:, :, i + 2 if i else 0])
+        if derivatives:
+            torch.mul(out[:, :, 0], -1j * grid.kx, out=out[:, :, 1])
+            torch.mul(out[:, :, 0], -1j * grid.ky[:, None], out=out[:, :, 2])
+        torch.sub(grid.to_images(out), copies.view(*lead, *copies.shape[1:]), out=rows)
+
+
+class Profiles(ABC):
+    """M round profiles of unit flux."""
+
+    @abstractmethod
+    def transform(self) -> Transform:
+        """Their Hankel transforms.
+
+        Derivatives are by the parameters after the scale radius, or by all of them where the profile is not a function
+        of the radius in units of the scale radius.
+        """
+
+    @abstractmethod
+    def brightness(self, radius: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """At `radius` (M, N): value, derivative by ln radius, and by each radial parameter."""
+
+    @abstractmethod
+    def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Fraction of the flux within `radius` (M, N), and its derivative by each radial parameter."""
+
+
+@dataclass(frozen=True, repr=False)
+class Elliptical(Symmetric):
     """A profile of unit flux as a function of radius, flattened by q and turned by pa.
 
     Its parameters are its radial ones (the first is the scale radius), then q and pa.
@@ -53,43 +105,26 @@ class Elliptical(Component):
         return (*self.radial, RATIO, ANGLE)
 
     @abstractmethod
-    def transform(self, radial: Tensor) -> Transform:
-        """Hankel transforms for radial parameters (M, E).
-
-        Their derivatives are by the parameters after the scale radius, or by all of them where the profile is not a
-        function of the radius in units of the scale radius.
-        """
+    def value(self, radius: Tensor, radial: Tensor) -> Tensor:
+        """Brightness (M, N) at `radius` (M, N), of any normalisation, for radial parameters (M, E) of a fit."""
 
     @abstractmethod
-    def brightness(self, radius: Tensor, radial: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Round profile of unit flux at `radius` (M, N): value, derivative by ln radius, and by each of (M, E)."""
+    def profile(self, radial: Tensor) -> Profiles:
+        """The round profiles of M sets of radial parameters (M, E)."""
 
-    @abstractmethod
-    def flux_within(self, radius: Tensor, radial: Tensor) -> Tensor:
-        """Fraction (M, N) of the flux within `radius` (M, N)."""
+    def drawn(self, values: Tensor, grid: FourierGrid, *, derivatives: bool) -> tuple[list[Tensor], Tensor]:
+        shape, ln_q, theta = values[:, 3:], values[:, -2:-1], values[:, -1:]
+        profile = self.profile(shape[:, :-2])
+        spectra = self._round_spectra(shape, profile, grid, derivatives=derivatives)
+        rest = evenly_spread(profile, ln_q, theta, grid)
+        count = rest.shape[1] if derivatives else 1
 
-    def unit_rows(self, values: Tensor, grid: FourierGrid, rows: Tensor) -> None:
-        spectra = self._spectra(values, grid, derivatives=rows.shape[2] > 1)
-        copies = copies_in_frame(self, values, grid, derivatives=rows.shape[2] > 1)
-        torch.sub(grid.to_images(spectra), copies, out=rows)
+        def rows_at(dx: Tensor, dy: Tensor) -> list[Tensor]:
+            return wings(profile, dx, dy, ln_q=ln_q, theta=theta)[:count]
 
-    def _spectra(self, values: Tensor, grid: FourierGrid, *, derivatives: bool) -> Tensor:
-        """(B, C, R or 1, Ky, Kx) complex: at unit flux, by x, by y, by each shape parameter."""
-        batch, sets = values.shape[:2]
-        shape = values[..., 3:].flatten(0, 1)
-        round_rows = self._round_spectra(shape, grid, derivatives=derivatives)
-        response = grid.shifted(values[..., 1:3])
-        first = round_rows[0].view(batch, sets, *round_rows[0].shape[1:])
-        out = response.new_empty(*response.shape[:2], values.shape[2] if derivatives else 1, *response.shape[2:])
-        torch.mul(response, first, out=out[:, :, 0])
-        if derivatives:
-            torch.mul(out[:, :, 0], -1j * grid.kx, out=out[:, :, 1])
-            torch.mul(out[:, :, 0], -1j * grid.ky[:, None], out=out[:, :, 2])
-            for i, part in enumerate(round_rows[1:]):
-                torch.mul(response, part.view_as(first), out=out[:, :, 3 + i])
-        return out
+        return spectra, copies_in_frame(rows_at, values[:, 1:3], grid, rest[:, :count])
 
-    def _round_spectra(self, shape: Tensor, grid: FourierGrid, *, derivatives: bool) -> list[Tensor]:
+    def _round_spectra(self, shape: Tensor, profile: Profiles, grid: FourierGrid, *, derivatives: bool) -> list[Tensor]:
         """Real spectra (M, Ky, Kx) around the origin: value and derivatives by shape parameters (M, S)."""
         ln_r, ln_q, theta = (shape[:, i] for i in (0, -2, -1))
         c, s, q2 = (_on_grid(v) for v in (torch.cos(theta), torch.sin(theta), torch.exp(2 * ln_q)))
@@ -98,7 +133,7 @@ class Elliptical(Component):
         minor = q2 * across.square()
         k2 = torch.addcmul(minor, along, along).clamp_min_(1e-20)  # at k = 0 the logarithm is infinite
         ln_kappa = torch.log(k2).mul_(0.5).add_(_on_grid(ln_r))
-        value, slope, by = read(self.transform(shape[:, :-2]), ln_kappa, derivatives=derivatives)
+        value, slope, by = read(profile.transform(), ln_kappa, derivatives=derivatives)
         if not derivatives:
             return [value]
         ratio = slope / k2
@@ -106,37 +141,6 @@ class Elliptical(Component):
         if len(by) == shape.shape[1] - 3:
             by = [slope, *by]
         return [value, *by, ratio.mul_(minor), by_theta]
-
-    def wings(self, shape: Tensor, dx: Tensor, dy: Tensor) -> list[Tensor]:
-        """Surface brightness at unit flux far from the centre, then its derivatives by dx, dy and shape (M, S).
-
-        Parameters
-        ----------
-        shape : (M, S) float64.
-        dx, dy : (M, ...) offsets from the centre in pixels.
-        """
-        ln_q, theta = (shape[:, i].reshape(-1, *(1,) * (dx.ndim - 1)) for i in (-2, -1))
-        c, s, q = torch.cos(theta), torch.sin(theta), torch.exp(ln_q)
-        along, across = dx * c + dy * s, dy * c - dx * s
-        minor = (across / q).square()
-        radius2 = (along.square() + minor).clamp_min(1e-12)
-        flat, by_ln_radius, by = self.brightness(torch.sqrt(radius2).flatten(1), shape[:, :-2])
-        value, by_ln_radius, *by = (v.view_as(dx) / q for v in (flat, by_ln_radius, *by))  # unit flux: area q
-        ratio = by_ln_radius / radius2
-        by_dx = ratio * (along * c - across * s / q.square())
-        by_dy = ratio * (along * s + across * c / q.square())
-        by_theta = ratio * along * across * (1 - 1 / q.square())
-        return [value, by_dx, by_dy, *by, -ratio * minor - value, by_theta]
-
-    def flux_outside(self, shape: Tensor, half_size: tuple[float, float]) -> Tensor:
-        """Fraction (M,) of the flux outside a box of this half height and half width around the centre."""
-        ln_q, theta = shape[:, -2:-1], shape[:, -1:]
-        turn = torch.arange(8, device=shape.device, dtype=shape.dtype) * (math.pi / 8)  # the other half is the same
-        along, across = torch.cos(turn), torch.exp(ln_q) * torch.sin(turn)
-        dx = along * torch.cos(theta) - across * torch.sin(theta)
-        dy = along * torch.sin(theta) + across * torch.cos(theta)
-        reach = torch.maximum(dx.abs() / half_size[1], dy.abs() / half_size[0]).reciprocal()
-        return (1 - self.flux_within(reach, shape[:, :-2])).mean(1)
 
 
 def read(transform: Transform, ln_kappa: Tensor, *, derivatives: bool = True) -> tuple[Tensor, Tensor, list[Tensor]]:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from rosse.light import formulas
 from rosse.light.components import Component, Parameter
-from rosse.light.elliptical import Elliptical, Transform
+from rosse.light.copies import DIFFERENCE
+from rosse.light.elliptical import Elliptical, Profiles, Transform
 from rosse.light.psf import FourierGrid
-from rosse.light.radial import sersic_constants, sersic_flux_within, sersic_profile, sersic_transform
+from rosse.light.radial import (
+    SersicConstants,
+    sersic_constants,
+    sersic_flux_within,
+    sersic_profile,
+    sersic_transform,
+)
 
 RADIUS = Parameter(
     name="r_e", unit="length", description="half-light radius along the major axis", lower=0.05, upper=5000.0,
@@ -29,19 +39,44 @@ class _SersicFamily(Elliptical):
     def _index(self, radial: Tensor) -> Tensor:
         """Sersic index (M,) of radial parameters (M, E)."""
 
-    def transform(self, radial: Tensor) -> Transform:
-        whole = sersic_transform(self._index(radial))
-        return whole if radial.shape[1] > 1 else whole._replace(pieces=whole.pieces[:, :4].contiguous())
+    def value(self, radius: Tensor, radial: Tensor) -> Tensor:
+        return formulas.sersic(radius, torch.exp(radial[:, :1]), self._index(radial)[:, None])
 
-    def brightness(self, radius: Tensor, radial: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        r_e = torch.exp(radial[:, :1])
-        value, by_ln_u, by_ln_n = (
-            v / r_e.square() for v in sersic_profile(radius / r_e, sersic_constants(self._index(radial)))
-        )
-        return value, by_ln_u, [-by_ln_u - 2 * value, by_ln_n][: radial.shape[1]]
+    def profile(self, radial: Tensor) -> Profiles:
+        return _SersicProfiles(r_e=torch.exp(radial[:, :1]), n=self._index(radial), free_index=radial.shape[1] > 1)
 
-    def flux_within(self, radius: Tensor, radial: Tensor) -> Tensor:
-        return sersic_flux_within(radius / torch.exp(radial[:, :1]), sersic_constants(self._index(radial)))
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _SersicProfiles(Profiles):
+    """M Sersic profiles: r_e (M, 1), n (M,), and whether derivatives by n are wanted."""
+
+    r_e: Tensor
+    n: Tensor
+    free_index: bool
+
+    @cached_property
+    def _constants(self) -> SersicConstants:
+        return sersic_constants(self.n)
+
+    def transform(self) -> Transform:
+        whole = sersic_transform(self.n)
+        return whole if self.free_index else whole._replace(pieces=whole.pieces[:, :4].contiguous())
+
+    def brightness(self, radius: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        area = self.r_e.square()
+        value, by_ln_u, by_ln_n = (v / area for v in sersic_profile(radius / self.r_e, self._constants))
+        return value, by_ln_u, self._wanted(-by_ln_u - 2 * value, by_ln_n)
+
+    def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]:
+        within = sersic_flux_within(radius / self.r_e, self._constants)
+        by_ln_radius = 2 * math.pi * radius.square() * self.brightness(radius)[0]
+        if not self.free_index:
+            return within, [-by_ln_radius]
+        more = sersic_flux_within(radius / self.r_e, sersic_constants(self.n * (1 + DIFFERENCE)))
+        return within, [-by_ln_radius, (more - within) / DIFFERENCE]
+
+    def _wanted(self, by_ln_r: Tensor, by_ln_n: Tensor) -> list[Tensor]:
+        return [by_ln_r, by_ln_n] if self.free_index else [by_ln_r]
 
 
 @final

@@ -54,6 +54,16 @@ class FourierGrid:
         images: Tensor = torch.fft.irfft(columns, n=self.size[1], dim=-1)[..., : self.frame[1]]
         return images
 
+    def zoned(self, spectra: Tensor) -> Tensor:
+        """Spectra (..., s My, s Mx // 2 + 1) on the half plane of a grid `zones` times finer, as this one has them."""
+        if self.zones == 1:
+            return spectra
+        my = self.zones * self.size[0]
+        y, x = (torch.round(k * (n / (2 * math.pi))).long() for k, n in zip((self.ky, self.kx), self.size, strict=True))
+        there = spectra[..., (y % my)[:, None], x.abs()]
+        mirrored = spectra[..., (-y % my)[:, None], x.abs()].conj()  # the half that a real image does not need
+        return torch.where(x < 0, mirrored, there)
+
     def rows(self, rows: Tensor) -> FourierGrid:
         """The same grid for some galaxies of the batch."""
         return self if self.transfer.shape[0] == 1 else replace(self, transfer=self.transfer[rows])
