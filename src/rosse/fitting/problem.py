@@ -58,6 +58,7 @@ class View:
             ky=ky,
             kx=kx,
             transfer=self.grid.transfer[:, :, kept, : mx // 4 + 1] * pair,
+            aliases=None,
         )
         root = torch.where(good, pooled.sqrt() / 4, 0.0)
         return replace(self, flux=4 * mean, root=root, grid=grid, zoom=2 * self.zoom)

@@ -35,15 +35,19 @@ class EdgeOnDisc(Symmetric):
             ANGLE,
         )
 
-    def drawn(self, values: Tensor, grid: FourierGrid, *, derivatives: bool) -> tuple[list[Tensor], Tensor]:
-        shape = values[:, 3:]
+    def drawn(
+        self, values: Tensor, grid: FourierGrid, *, derivatives: bool
+    ) -> tuple[list[Tensor], Tensor | None, Tensor]:
+        shape, aliases = values[:, 3:], grid.aliases
         count = values.shape[1] if derivatives else 1
 
         def rows_at(dx: Tensor, dy: Tensor) -> list[Tensor]:
             return edge_on_brightness(shape, dx, dy)[:count]
 
-        spectra = edge_on_transform(shape.to(torch.float32), grid.ky, grid.kx)
-        return spectra if derivatives else spectra[:1], copies_in_frame(rows_at, values[:, 1:3], grid)
+        single = shape.to(torch.float32)
+        spectra = edge_on_transform(single, grid.ky[:, None], grid.kx)
+        folded = None if aliases is None else edge_on_transform(single, aliases.ky, aliases.kx)[0]
+        return spectra if derivatives else spectra[:1], folded, copies_in_frame(rows_at, values[:, 1:3], grid)
 
 
 def edge_on_brightness(shape: Tensor, dx: Tensor, dy: Tensor) -> list[Tensor]:
@@ -65,7 +69,7 @@ def edge_on_brightness(shape: Tensor, dx: Tensor, dy: Tensor) -> list[Tensor]:
 
 
 def edge_on_transform(shape: Tensor, ky: Tensor, kx: Tensor) -> list[Tensor]:
-    """Transform at unit flux, and its derivatives by ln r_s, ln h_s and theta: four (M, Ky, Kx).
+    """Transform at unit flux, and its derivatives by ln r_s, ln h_s and theta, at frequencies that broadcast.
 
     Notes
     -----
@@ -74,8 +78,7 @@ def edge_on_transform(shape: Tensor, ky: Tensor, kx: Tensor) -> list[Tensor]:
     """
     ln_r, ln_h, theta = (shape[:, i, None, None] for i in range(3))
     c, s, r_s, h_s = torch.cos(theta), torch.sin(theta), torch.exp(ln_r), torch.exp(ln_h)
-    y, x = ky[None, :, None], kx[None, None, :]
-    along, across = x * c + y * s, y * c - x * s
+    along, across = kx * c + ky * s, ky * c - kx * s
     flat = 1 + (along * r_s).square()
     w = (0.5 * math.pi * h_s * across).abs().clamp(1e-3, 80.0)  # w / sinh w is 1 at 0, where 0 / 0 stands
     value = flat**-1.5 * w / torch.sinh(w)

@@ -40,7 +40,9 @@ class Symmetric(Component):
     """A component that half a turn does not change: its transform around its centre is real."""
 
     @abstractmethod
-    def drawn(self, values: Tensor, grid: FourierGrid, *, derivatives: bool) -> tuple[list[Tensor], Tensor]:
+    def drawn(
+        self, values: Tensor, grid: FourierGrid, *, derivatives: bool
+    ) -> tuple[list[Tensor], Tensor | None, Tensor]:
         """Real spectra around the centre, and what the periodic copies put into the frame.
 
         Parameters
@@ -52,19 +54,25 @@ class Symmetric(Component):
         Returns
         -------
         spectra : 1 + S of (M, Ky, Kx) float32: at unit flux, and by each shape parameter; one without derivatives.
+        folded : (M, 1, A) the first of them at the frequencies of `grid.aliases`; None where there are none.
         copies : (M, R or 1, H, W), with x and y before the shape parameters.
         """
 
     def unit_rows(self, values: Tensor, grid: FourierGrid, rows: Tensor) -> None:
         lead, derivatives = values.shape[:2], rows.shape[2] > 1
-        spectra, copies = self.drawn(values.flatten(0, 1), grid, derivatives=derivatives)
+        spectra, folded, copies = self.drawn(values.flatten(0, 1), grid, derivatives=derivatives)
         response = grid.shifted(values[..., 1:3])
         out = response.new_empty(*response.shape[:2], rows.shape[2], *response.shape[2:])
-        for i, part in enumerate(spectra):
-            torch.mul(response, part.view(*lead, *part.shape[1:]), out=out[:, :, i + 2 if i else 0])
+        for i, part in enumerate(spectra):  # slopes as if nothing were folded: they need not be as exact
+            own = part.view(*lead, *part.shape[1:])
+            own = own if i or grid.aliases is None else own * grid.aliases.own
+            torch.mul(response, own, out=out[:, :, i + 2 if i else 0])
         if derivatives:
             torch.mul(out[:, :, 0], -1j * grid.kx, out=out[:, :, 1])
             torch.mul(out[:, :, 0], -1j * grid.ky[:, None], out=out[:, :, 2])
+        if grid.aliases is not None and folded is not None:
+            light = grid.aliases.light(response, folded.view(*lead, -1), values[..., 1:3])
+            grid.aliases.add(out[:, :, :3], light)
         torch.sub(grid.to_images(out), copies.view(*lead, *copies.shape[1:]), out=rows)
 
 
@@ -112,35 +120,24 @@ class Elliptical(Symmetric):
     def profile(self, radial: Tensor) -> Profiles:
         """The round profiles of M sets of radial parameters (M, E)."""
 
-    def drawn(self, values: Tensor, grid: FourierGrid, *, derivatives: bool) -> tuple[list[Tensor], Tensor]:
+    def drawn(
+        self, values: Tensor, grid: FourierGrid, *, derivatives: bool
+    ) -> tuple[list[Tensor], Tensor | None, Tensor]:
         shape, ln_q, theta = values[:, 3:], values[:, -2:-1], values[:, -1:]
         profile = self.profile(shape[:, :-2])
-        spectra = self._round_spectra(shape, profile, grid, derivatives=derivatives)
+        transform = profile.transform()
+        spectra = _round_spectra(transform, shape, (grid.ky[:, None], grid.kx), derivatives=derivatives)
+        folded = None
+        if grid.aliases is not None:
+            at = grid.aliases.ky, grid.aliases.kx
+            (folded,) = _round_spectra(transform, shape, at, derivatives=False)
         rest = evenly_spread(profile, ln_q, theta, grid)
         count = rest.shape[1] if derivatives else 1
 
         def rows_at(dx: Tensor, dy: Tensor) -> list[Tensor]:
             return wings(profile, dx, dy, ln_q=ln_q, theta=theta)[:count]
 
-        return spectra, copies_in_frame(rows_at, values[:, 1:3], grid, rest[:, :count])
-
-    def _round_spectra(self, shape: Tensor, profile: Profiles, grid: FourierGrid, *, derivatives: bool) -> list[Tensor]:
-        """Real spectra (M, Ky, Kx) around the origin: value and derivatives by shape parameters (M, S)."""
-        ln_r, ln_q, theta = (shape[:, i] for i in (0, -2, -1))
-        c, s, q2 = (_on_grid(v) for v in (torch.cos(theta), torch.sin(theta), torch.exp(2 * ln_q)))
-        y, x = grid.ky[None, :, None], grid.kx[None, None, :]
-        along, across = x * c + y * s, y * c - x * s
-        minor = q2 * across.square()
-        k2 = torch.addcmul(minor, along, along).clamp_min_(1e-20)  # at k = 0 the logarithm is infinite
-        ln_kappa = torch.log(k2).mul_(0.5).add_(_on_grid(ln_r))
-        value, slope, by = read(profile.transform(), ln_kappa, derivatives=derivatives)
-        if not derivatives:
-            return [value]
-        ratio = slope / k2
-        by_theta = (ratio * along).mul_(across).mul_(1 - q2)
-        if len(by) == shape.shape[1] - 3:
-            by = [slope, *by]
-        return [value, *by, ratio.mul_(minor), by_theta]
+        return spectra, folded, copies_in_frame(rows_at, values[:, 1:3], grid, rest[:, :count])
 
 
 def read(transform: Transform, ln_kappa: Tensor, *, derivatives: bool = True) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -184,3 +181,32 @@ def _cubic(c: Tensor, i: int, t: Tensor) -> Tensor:
 def _on_grid(value: Tensor) -> Tensor:
     """(M,) double to (M, 1, 1) of the pixels' precision."""
     return value.to(torch.float32)[:, None, None]
+
+
+def _round_spectra(
+    transform: Transform, shape: Tensor, at: tuple[Tensor, Tensor], *, derivatives: bool
+) -> list[Tensor]:
+    """Real spectra (M, Ky, Kx) around the origin: value and derivatives by shape parameters (M, S).
+
+    Parameters
+    ----------
+    transform : of the radial parameters.
+    shape : (M, S) float64.
+    at : frequencies ky and kx, radians per pixel.
+    derivatives : whether those are wanted, or only the value.
+    """
+    ln_r, ln_q, theta = (shape[:, i] for i in (0, -2, -1))
+    c, s, q2 = (_on_grid(v) for v in (torch.cos(theta), torch.sin(theta), torch.exp(2 * ln_q)))
+    y, x = at
+    along, across = x * c + y * s, y * c - x * s
+    minor = q2 * across.square()
+    k2 = torch.addcmul(minor, along, along).clamp_min_(1e-20)  # at k = 0 the logarithm is infinite
+    ln_kappa = torch.log(k2).mul_(0.5).add_(_on_grid(ln_r))
+    value, slope, by = read(transform, ln_kappa, derivatives=derivatives)
+    if not derivatives:
+        return [value]
+    ratio = slope / k2
+    by_theta = (ratio * along).mul_(across).mul_(1 - q2)
+    if len(by) == shape.shape[1] - 3:
+        by = [slope, *by]
+    return [value, *by, ratio.mul_(minor), by_theta]

@@ -9,6 +9,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from rosse.light.aliasing import Aliases, find_aliases
+
 # Without a PSF image nothing limits the frequencies of a cuspy galaxy: the spectrum beyond the pixel's own is folded
 # back from this many zones in all, which leaves n = 2 right to 0.4 % of its peak and n = 3 to 1 %.
 ZONES_WITHOUT_PSF = 3
@@ -28,6 +30,7 @@ class FourierGrid:
     kx : (zones * (Mx // 2 + 1),) radians per pixel.
     transfer : (B or 1, C, zones * My, zones * (Mx // 2 + 1))
         Transfer function of PSF and pixel; 1 at frequency 0.
+    aliases : what in it is folded back from beyond the grid; None where that is nothing.
     """
 
     frame: tuple[int, int]
@@ -36,6 +39,7 @@ class FourierGrid:
     ky: Tensor
     kx: Tensor
     transfer: Tensor
+    aliases: Aliases | None = None
 
     def shifted(self, centre: Tensor) -> Tensor:
         """Transfer function (B, C, Ky, Kx) times the phase of a shift to `centre` (B, K, 2), x and y in pixels."""
@@ -66,11 +70,13 @@ class FourierGrid:
 
     def rows(self, rows: Tensor) -> FourierGrid:
         """The same grid for some galaxies of the batch."""
-        return self if self.transfer.shape[0] == 1 else replace(self, transfer=self.transfer[rows])
+        if self.transfer.shape[0] == 1:
+            return self
+        return replace(self, transfer=self.transfer[rows], aliases=self.aliases and self.aliases.rows(rows))
 
     def bands(self, bands: slice) -> FourierGrid:
         """The same grid for some bands."""
-        return replace(self, transfer=self.transfer[:, bands])
+        return replace(self, transfer=self.transfer[:, bands], aliases=self.aliases and self.aliases.bands(bands))
 
 
 def fourier_grid(
@@ -101,14 +107,17 @@ def fourier_grid(
     ky = (integer_y.to(device) * (2 * math.pi / size[0])).to(torch.float32)
     kx = (integer_x.to(device) * (2 * math.pi / size[1])).to(torch.float32)
     pixel = _sinc(ky)[:, None] * _sinc(kx)[None, :]
+    aliases = None
     if psf is None:
         transfer = pixel.to(torch.complex64).expand(1, bands, -1, -1)
     else:
         transfer = psf_transfer(psf.to(device), size, oversampling)
         if zones > 1:
             transfer = transfer[..., integer_y[:, None] % (zones * size[0]), integer_x % (zones * size[1])]
+        else:
+            aliases = find_aliases(transfer, ky, kx, psf_has_pixel=psf_has_pixel)
         transfer = transfer if psf_has_pixel else transfer * pixel
-    return FourierGrid(frame=frame, size=size, zones=zones, ky=ky, kx=kx, transfer=transfer)
+    return FourierGrid(frame=frame, size=size, zones=zones, ky=ky, kx=kx, transfer=transfer, aliases=aliases)
 
 
 def psf_transfer(psf: Tensor, size: tuple[int, int], oversampling: int = 1) -> Tensor:
