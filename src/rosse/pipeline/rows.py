@@ -145,10 +145,12 @@ def one_thread() -> Iterator[None]:
 
 def _draw(fit: Fit, folder: Path) -> None:
     """A figure of each galaxy; one that cannot be drawn or written is no reason to lose the fit."""
+    from rosse.fitting.figures import plot_fit
+
     for i, name in enumerate(fit.cutouts.id):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            fit.plot(i).savefig(figure_path(folder, str(name)), dpi=100)
+            plot_fit(fit, i, isophotes=False).savefig(figure_path(folder, str(name)), dpi=100)
         except Exception as err:
             log.warning("galaxy %s has no figure: %s", name, _why(err))
 
