@@ -769,3 +769,14 @@ def test_units_of_flux_that_differ_by_far_are_brought_to_one(tmp_path: Path) -> 
     cutouts = read_cutouts(tmp_path / "m.csv")
     assert torch.allclose(cutouts.flux[0], cutouts.flux[1], rtol=1e-5)
     assert torch.allclose(cutouts.ivar[0], cutouts.ivar[1], rtol=1e-5)
+
+
+def test_a_psf_finer_than_the_image_is_used_as_it_is(tmp_path: Path) -> None:
+    fine = np.exp(-0.5 * ((np.mgrid[:21, :21] - 10) ** 2).sum(0) / 4.0)
+    fits.writeto(tmp_path / "psf.fits", fine)
+    fits.writeto(tmp_path / "a.fits", np.random.default_rng(0).normal(0, 1, (24, 24)))
+    read = read_cutouts(tmp_path / "a.fits", sigma=1.0, psf=tmp_path / "psf.fits", psf_oversampling=3)
+    assert read.psf_oversampling == 3
+    np.testing.assert_allclose(read.psf[0, 0], fine / fine.sum(), rtol=1e-5)
+    with pytest.raises(OptionError, match="psf_oversampling is 0; a whole number"):
+        read_cutouts(tmp_path / "a.fits", sigma=1.0, psf=tmp_path / "psf.fits", psf_oversampling=0)

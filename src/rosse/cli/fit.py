@@ -30,7 +30,7 @@ Examples:
 """
 
 _READING = ("survey", "extension", "scale", "zeropoint", "gain", "mask_kind", "mask_bits", "estimate_noise", "pattern",
-            "bands", "sigma", "variance", "ivar", "weight", "psf", "mask")  # fmt: skip
+            "bands", "sigma", "variance", "ivar", "weight", "psf", "psf_oversampling", "mask")  # fmt: skip
 # What a person looks at first; the catalogue has every column.
 _SHOWN = ("id", "mag", "r_e", "n", "q", "pa", "chi2_dof", "status")
 

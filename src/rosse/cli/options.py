@@ -126,6 +126,9 @@ class FitOptions(Calibration, Measuring):
         "Names in a folder, '{name}_image.fits', or a known pattern: galmoss (default), pysersic, profit.", panel=IMAGE
     )
     psf: Files | None = option("Stamp, cube or PSFEx model; none: fit without one.", panel=NOISE, parse=config.files)
+    psf_oversampling: int | None = option(
+        "Pixels of the PSF along one pixel of the image; default 1.", kind=int, panel=NOISE
+    )
     estimate_noise: bool = option(
         "Measure the noise from the sky where no map is given.", default=False, kind=bool, panel=NOISE
     )

@@ -40,6 +40,7 @@ class Reading:
     psf : one PSF for all, where an array or a `FieldPsf` was given instead of files.
     psf_wanted : whether the lack of a PSF is worth a remark.
     psf_has_pixel : whether PSF stamps contain the integration over the pixel.
+    psf_oversampling : pixels of PSF stamps along one pixel of the image.
     mask_kind, mask_bits : what mask files hold.
     common_zeropoint : zero point to which all cutouts are brought, where those of a manifest differ.
     run : name under which remarks are made once.
@@ -56,6 +57,7 @@ class Reading:
     psf: FieldPsf | None = None
     psf_wanted: bool = True
     psf_has_pixel: bool = True
+    psf_oversampling: int = 1
     mask_kind: str = "bool"
     mask_bits: int | None = None
     common_zeropoint: float | None = None
@@ -104,6 +106,7 @@ def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     weight: Files | float | None = None,
     psf: Any = None,
     psf_has_pixel: bool | None = None,
+    psf_oversampling: int | None = None,
     mask: Files | Literal[False] | None = None,
     mask_kind: str | None = None,
     mask_bits: int | None = None,
@@ -128,6 +131,7 @@ def list_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
         extension=extension,
         psf_wanted=psf is not False,
         psf_has_pixel=about.psf_has_pixel if psf_has_pixel is None and about else psf_has_pixel is not False,
+        psf_oversampling=checked_oversampling(psf_oversampling),
         mask_bits=mask_bits,
     )
     left_out: dict[str, Any] = {role: () for role, value in (("psf", psf), ("mask", mask)) if value is False}
@@ -151,6 +155,15 @@ def _check_numbers(scale: float | None, gain: PerBand) -> None:
     for value in values:
         if value is not None and not float(value) > 0:
             raise OptionError(f"gain is {float(value):g}; a positive number is wanted")
+
+
+def checked_oversampling(value: int | None) -> int:
+    """A whole number, 1 or more; 1 where none is given."""
+    if value is None:
+        return 1
+    if value != int(value) or value < 1:
+        raise OptionError(f"psf_oversampling is {value}; a whole number, 1 or more, is wanted")
+    return int(value)
 
 
 def _refuse_twice(ids: Sequence[str]) -> None:

@@ -61,6 +61,7 @@ def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     weight: Files | float | None = None,
     psf: Any = None,
     psf_has_pixel: bool | None = None,
+    psf_oversampling: int | None = None,
     mask: Files | Literal[False] | None = None,
     mask_kind: str | None = None,
     mask_bits: int | None = None,
@@ -91,6 +92,8 @@ def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     psf : files in the same way, band → file, an array (h, w) or (C, h, w), or a `FieldPsf`
         False: none, whatever lies beside the images.
     psf_has_pixel : whether PSF stamps contain the integration over the pixel; the survey's, else yes.
+    psf_oversampling : pixels of PSF stamps along one pixel of the image, 1 if not given
+        The PSFs of undersampled instruments (HST, JWST, Euclid) come finer than their images; they are used as they are.
     mask : files in the same way; False: none, whatever lies beside the images.
     mask_kind : ``"bool"`` (default): non-zero is left out. ``"bits"``: bits of `mask_bits` are left out.
         ``"segmentation"`` (default of the GALMOSS pattern): the value at the centre is the galaxy, pixels of any other
@@ -108,7 +111,7 @@ def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     """
     entries = list_cutouts(
         source, survey=survey, pattern=pattern, sigma=sigma, variance=variance, ivar=ivar, weight=weight, psf=psf,
-        psf_has_pixel=psf_has_pixel, mask=mask, mask_kind=mask_kind, mask_bits=mask_bits, bands=bands, scale=scale,
+        psf_has_pixel=psf_has_pixel, psf_oversampling=psf_oversampling, mask=mask, mask_kind=mask_kind, mask_bits=mask_bits, bands=bands, scale=scale,
         zeropoint=zeropoint, gain=gain, extension=extension, estimate_noise=estimate_noise,
     )  # fmt: skip
     cutouts, broken = load_cutouts(entries)
@@ -165,6 +168,7 @@ def _load(entry: CutoutFiles) -> Cutouts:
     psf, has_pixel = _psf(entry, image)
     return Cutouts.from_arrays(
         flux[None], ivar=ivar[None], psf=psf, psf_has_pixel=has_pixel, id=[entry.id],
+        psf_oversampling=1 if psf is None else entry.reading.psf_oversampling,
         bands=calibration.bands, zeropoint=zeropoint, **where,
     )  # fmt: skip
 
@@ -308,6 +312,8 @@ def _psf(entry: CutoutFiles, image: Source) -> tuple[NDArray[Any] | None, bool]:
         x, y = field.x_zero, field.y_zero
         say(log, logging.WARNING, "psf position", "%s: the PSF varies over the field and the galaxy's place (x, y) is "
             "not told; it is taken at the middle, x %.1f, y %.1f", entry.id, x, y)  # fmt: skip
+    if reading.psf_oversampling > 1 and (field.degree or field.sampling != 1):
+        raise InputError("psf_oversampling is for PSF images; a PSFEx model says itself how it is sampled")
     stamp = field.at(x, y) if field.degree or field.sampling != 1 else unit_sum(field.basis[:, 0], "psf")[0][None]
     return stamp, field.has_pixel
 

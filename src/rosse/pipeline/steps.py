@@ -169,7 +169,12 @@ def first_readable(entries: Sequence[CutoutFiles]) -> Cutouts:
 
 def _kind(cutout: Cutouts) -> tuple[object, ...]:
     """What must be equal within a batch."""
-    return cutout.psf is None, cutout.psf_has_pixel, tuple(np.nan_to_num(cutout.zeropoint.numpy(), nan=-1.0))
+    return (
+        cutout.psf is None,
+        cutout.psf_has_pixel,
+        cutout.psf_oversampling,
+        tuple(np.nan_to_num(cutout.zeropoint.numpy(), nan=-1.0)),
+    )
 
 
 def _bytes(entry: CutoutFiles) -> int:
