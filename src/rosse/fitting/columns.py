@@ -35,6 +35,8 @@ def table_columns(fit: Fit) -> Iterator[Entry]:
     yield Column(name="n_pixels", description="pixels that carry weight, over all bands", dtype="i8"), fit.pixels
     about = "fraction of the model's flux that falls in the frame"
     yield Column(name="flux_in_frame", description=about, dtype="f8"), fit.in_frame
+    if fit.neighbours is not None:
+        yield Column(name="neighbours", description="sources that were fitted along", dtype="i4"), fit.neighbours
     yield Column(name="iterations", description="evaluations of the model", dtype="i4"), fit.iterations
     statuses = "; ".join(f"{s.label}: {MEANING[s]}" for s in Status)
     yield Column(name="status", description=f"outcome of the fit ({statuses})", dtype="str"), labels(fit.status)

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from rosse.cutouts import Cutouts, pad_cutouts
 from rosse.fitting.batches import Batch, batches, for_each
-from rosse.fitting.levenberg import Minimum, minimise
+from rosse.fitting.counts import check_counts
+from rosse.fitting.levenberg import Limits, Minimum, minimise
 from rosse.fitting.options import FitOptions
-from rosse.fitting.plan import Plan, wavelengths
+from rosse.fitting.plan import LINEAR_UNITS, Plan, own_fluxes, wavelengths
 from rosse.fitting.problem import Problem
 from rosse.fitting.result import Fit
 from rosse.fitting.setup import Setup, with_best_fluxes
+from rosse.fitting.start import FIRST, Trial
 from rosse.light.components import Component
 from rosse.light.model import Model, as_model
 from rosse.light.profiles import Sersic
@@ -30,13 +33,22 @@ log = logging.getLogger(__name__)
 # Smallest eigenvalue of the correlation-like normal matrix that single-precision pixels can tell from zero.
 SINGULAR_BELOW = 1e-7
 COARSE_TOLERANCE = 0.1  # what is left of chi^2 when the coarse pixels have told all that is worth hearing
-OTHER_STARTS = ((1.6, 2.0), (0.6, 0.5))  # factors on size and index where a fit did not converge
+OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where a fit did not converge
+# A sum of two has several valleys: these starts are looked at, and the best of them raced on wide pixels.
+PAIR_STARTS = (
+    Trial(inner=0.12, outer=0.8, index=2.0),
+    Trial(inner=0.9, outer=0.8, index=2.0),
+    Trial(inner=0.9, outer=1.3, index=0.5),
+    Trial(inner=0.5, outer=1.3),
+)
+RACE = 8  # evaluations that each of them gets
 
 
 def fit(
     cutouts: Cutouts,
     model: Component | Model | None = None,
     *,
+    neighbours: Any = None,
     options: FitOptions | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Fit:
@@ -46,6 +58,9 @@ def fit(
     ----------
     cutouts : B galaxies in C bands. Bands share centre and shape unless the model says otherwise; each has its flux.
     model : a component or a sum of them; a single Sersic profile if None.
+    neighbours : other sources in the frames, to be fitted along as Sersic profiles: a table, or a dict of columns, with
+        `id` (that of the target) or `row`, and `x`, `y` in pixels of the image; `r_e`, `n`, `q`, `pa`, in the units
+        of the fit's table, are where they start. Their pixels must carry weight.
     options : how the fit is run.
     advance : called with the number of galaxies done after each batch, e.g. by a progress bar.
 
@@ -62,15 +77,23 @@ def fit(
     padding costs nothing. A galaxy that does not converge is started twice more from elsewhere.
     """
     options = options or FitOptions()
-    plan = Plan(
-        model=as_model(model if model is not None else Sersic()),
-        bands=cutouts.bands,
-        wavelength=wavelengths(cutouts.bands, dict(options.wavelength)),
-    )
-    plan.check(len(cutouts))
+    plan = plan_for(as_model(model if model is not None else Sersic()), cutouts, options)
+    if neighbours is not None:
+        from rosse.fitting.neighbours import fit_with_neighbours
+
+        return fit_with_neighbours(cutouts, plan, neighbours, options=options, advance=advance)
     run = _Run(cutouts=cutouts, plan=plan, options=options, rows=_Rows.empty(len(cutouts), plan))
     for_each(run.batch, batches(cutouts, options.batch_pixels), advance)
     return run.rows.result(cutouts, plan, options)
+
+
+def plan_for(model: Model, cutouts: Cutouts, options: FitOptions) -> Plan:
+    """The plan of a fit, checked against its galaxies."""
+    plan = Plan(model=model, bands=cutouts.bands, wavelength=wavelengths(cutouts.bands, dict(options.wavelength)))
+    plan.check(len(cutouts))
+    if options.likelihood == "poisson":
+        check_counts(cutouts, model)
+    return plan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,26 +166,29 @@ class _Run:
         count = (pixels.ivar > 0).sum((1, 2, 3)).cpu().numpy()
         self.rows.pixels[part.index] = count
         enough = count > self.plan.size
+        setup = Setup(
+            cutouts=whole, index=part.index, plan=self.plan, options=self.options, arcsec=has_scale(self.cutouts)
+        )
+        known = torch.isfinite(setup.offset()).flatten(1).all(1).cpu().numpy()
+        if not known.all():
+            log.warning("a fixed value is not known for %s", ", ".join(whole.id[~known]))
+            self.rows.status[part.index[~known]] = Status.FAILED
+        enough &= known
         if not enough.any():
             return
-        whole, pixels, index = whole[enough], pixels[enough], part.index[enough]
-        setup = Setup(cutouts=whole, index=index, plan=self.plan, options=self.options, arcsec=has_scale(self.cutouts))
+        pixels, index, setup = pixels[enough], part.index[enough], setup.rows(np.nonzero(enough)[0])
         problem = setup.problem(pixels)
-        minimum = self._minimise(setup, problem)
+        minimum = self._minimise(setup, problem, self._trials())
         minimum = self._try_again(setup, problem, minimum)
         covariance, singular = covariance_of(minimum)
         singular |= _lost(minimum, covariance, problem, whole.frame)
         self._write(minimum, covariance, singular, problem=problem, index=index)
 
-    def _minimise(self, setup: Setup, problem: Problem, *, size: float = 1.0, index: float = 1.0) -> Minimum:
-        """From moments to the minimum, over pixels twice as wide where there are enough."""
+    def _minimise(self, setup: Setup, problem: Problem, trials: tuple[Trial, ...]) -> Minimum:
+        """From the best of some starts to the minimum, over pixels twice as wide where there are enough."""
         coarse = problem.coarser()
-        guess = setup.guess((coarse or problem).view, size=size, index=index)
-        vector = self.plan.vector(guess, problem.offset)
-        limits = setup.limits(vector)
-        steps = torch.zeros(len(vector), dtype=torch.int32, device=vector.device)
-        vector, _ = with_best_fluxes(vector.clamp(limits.lower, limits.upper), coarse or problem)
-        if coarse is not None:
+        vector, limits, steps = self._start(setup, coarse or problem, trials)
+        if coarse is not None and len(trials) == 1:
             first = minimise(coarse.evaluate, vector, limits, max_iterations=30, tolerance=COARSE_TOLERANCE)
             vector, steps = first.vector, first.evaluations
         options = self.options
@@ -171,21 +197,36 @@ class _Run:
         )
         return last.with_evaluations(last.evaluations + steps)
 
+    def _trials(self) -> tuple[Trial, ...]:
+        """Where a fit of this model starts."""
+        extended = [c for c in self.plan.model.components if c.scale_radius and not c.own_centre]
+        return PAIR_STARTS if len(extended) > 1 else (FIRST,)
+
+    def _start(self, setup: Setup, problem: Problem, trials: tuple[Trial, ...]) -> tuple[Tensor, Limits, Tensor]:
+        """Where to start (B, P), the bounds there, and evaluations so far (B,)."""
+        starts = []
+        for trial in trials:
+            vector = self.plan.vector(setup.guess(problem.view, trial), problem.offset)
+            limits = setup.limits(vector)
+            vector, chi2 = with_best_fluxes(vector.clamp(limits.lower, limits.upper), problem)
+            starts.append((vector, limits, chi2))
+        steps = torch.zeros(len(vector), dtype=torch.int32, device=vector.device)
+        if len(starts) == 1:
+            return vector, limits, steps
+        best: Minimum | None = None
+        for vector, limits, _ in starts:
+            other = minimise(problem.evaluate, vector, limits, max_iterations=RACE, tolerance=COARSE_TOLERANCE)
+            best = other if best is None else best.lower(other)
+        assert best is not None
+        return best.vector, limits, best.evaluations + len(starts)
+
     def _try_again(self, setup: Setup, problem: Problem, minimum: Minimum) -> Minimum:
         """The same minimum, with what did not converge replaced by the best of other starts."""
-        for size, index in OTHER_STARTS:
+        for trial in OTHER_STARTS:
             lost = torch.nonzero(~minimum.converged).flatten()
             if not len(lost):
                 break
-            some = lost.cpu().numpy()
-            part = Setup(
-                cutouts=setup.cutouts[some],
-                index=setup.index[some],
-                plan=self.plan,
-                options=self.options,
-                arcsec=setup.arcsec,
-            )
-            other = self._minimise(part, problem.rows(lost), size=size, index=index)
+            other = self._minimise(setup.rows(lost.cpu().numpy()), problem.rows(lost), (trial,))
             minimum = minimum.improved(lost, other)
         return minimum
 
@@ -227,40 +268,43 @@ def has_scale(cutouts: Cutouts) -> bool:
 
 
 def covariance_of(minimum: Minimum) -> tuple[Tensor, Tensor]:
-    """Covariance (B, P, P) with NaN for what did not move, and which galaxies (B,) have none."""
+    """Covariance (B, P, P) with NaN for what did not move or cannot be felt, and which galaxies (B,) have none."""
     normal = minimum.normal
-    moved = ~minimum.at_bound
-    scale = torch.where(moved, normal.diagonal(dim1=1, dim2=2).clamp_min(1e-300).rsqrt(), 0.0)
+    diagonal = normal.diagonal(dim1=1, dim2=2)
+    moved = ~minimum.at_bound & (diagonal > 0)  # without flux a component has no shape
+    scale = torch.where(moved, diagonal.clamp_min(1e-300).rsqrt(), 0.0)
     scaled = normal * scale[:, :, None] * scale[:, None, :]  # a unit diagonal, so that one threshold fits all units
     eye = torch.eye(normal.shape[1], dtype=normal.dtype, device=normal.device)
-    scaled = torch.where((moved[:, :, None] & moved[:, None, :]), scaled, eye)
+    both = moved[:, :, None] & moved[:, None, :]
+    scaled = torch.where(both, scaled, eye)
     lowest = torch.linalg.eigvalsh(scaled.nan_to_num(0.0))[:, 0]
-    singular = ~torch.isfinite(scaled).all(2).all(1) | (lowest < SINGULAR_BELOW)
+    singular = ~torch.isfinite(normal).all(2).all(1) | (lowest < SINGULAR_BELOW)
     inverse = torch.linalg.inv(torch.where(singular[:, None, None], eye, scaled))
-    unknown = ~(moved[:, :, None] & moved[:, None, :]) | singular[:, None, None]
+    unknown = ~both | singular[:, None, None]
     return torch.where(unknown, math.nan, inverse * scale[:, :, None] * scale[:, None, :]), singular
 
 
 def _lost(minimum: Minimum, covariance: Tensor, problem: Problem, frame: tuple[int, int]) -> Tensor:
     """Galaxies (B,) that are not there: no light in any band, or a centre that may be anywhere in the frame."""
-    layout = problem.plan.layout
+    plan = problem.plan
     lost = torch.zeros(len(minimum.vector), dtype=torch.bool, device=minimum.vector.device)
-    if layout.fluxes:
-        lost |= (problem.plan.local(minimum.vector, problem.offset)[..., list(layout.fluxes)] <= 0).all(2).all(1)
-    for p, coordinate in enumerate(problem.plan.coordinates):
-        slot = layout.slots[coordinate.slot]
-        if slot.unit == "pixel" and not coordinate.degree:
+    own = own_fluxes(plan)
+    if own:
+        lost |= (plan.local(minimum.vector, problem.offset)[..., own] <= 0).all(2).all(1)
+    for p, coordinate in enumerate(plan.coordinates):
+        slot = plan.layout.slots[coordinate.slot]
+        if slot.unit == "pixel" and not coordinate.degree and not plan.owners[coordinate.slot].own_centre:
             lost |= covariance[:, p, p].sqrt() > 0.5 * frame[1 if slot.name == "x" else 0]
     return lost
 
 
 def _light_in_frame(problem: Problem, vector: Tensor) -> Tensor:
-    """Fraction (B,) of the model's flux that falls in the frame; coarse pixels tell it as well as fine ones."""
-    layout = problem.plan.layout
+    """Fraction (B,) of the galaxy's flux that falls in the frame; coarse pixels tell it as well as fine ones."""
+    plan = problem.plan
     problem = problem.coarser() or problem
-    local = problem.local(vector)
-    for i, slot in enumerate(layout.slots):
-        if slot.unit in ("level", "slope"):
+    local, own = problem.local(vector), own_fluxes(plan)
+    for i, slot in enumerate(plan.layout.slots):
+        if slot.unit in LINEAR_UNITS and i not in own:
             local[..., i] = 0.0
-    flux = local[..., list(layout.fluxes)].sum((1, 2))
+    flux = local[..., list(plan.layout.fluxes)].sum((1, 2))
     return problem.drawn(local).sum((1, 2, 3), dtype=torch.float64) / flux

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rosse.errors import OptionError, unknown_name
 
+if TYPE_CHECKING:
+    from rosse.cutouts import Cutouts
+
+Starter = Callable[["Cutouts"], Mapping[str, Any]]
 LIKELIHOODS = ("gauss", "poisson")
 
 
@@ -26,6 +31,9 @@ class FitOptions:
         photons, sky included (the model then needs a `Sky`), where `ivar` only says which pixels count.
     wavelength : wavelength of each band, any one unit, for parameters that are polynomials in it; bands with names of
         the usual filters (g, r, F814W) need none.
+    starter : where a fit starts, for a trained network or a catalogue of one's own: a function of some cutouts that
+        returns values (B,) of columns of the table, in its units, NaN where it knows none. What it leaves out comes
+        from the pixels, and `start` of a component goes before it.
     """
 
     max_iterations: int = 80
@@ -34,6 +42,7 @@ class FitOptions:
     batch_pixels: int | None = None
     likelihood: str = "gauss"
     wavelength: Mapping[str, float] = field(default_factory=dict)
+    starter: Starter | None = None
 
     def __post_init__(self) -> None:
         if self.max_iterations < 1:

@@ -8,7 +8,7 @@ fit knows the difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rosse.errors import InputError, OptionError
+from rosse.errors import OptionError
+from rosse.fitting.given import GIVEN, PAIRS, check_given, check_numbers
 from rosse.light.components import FREE, Component, Parameter
 from rosse.light.model import Model
 from rosse.light.render import Layout
@@ -81,30 +82,30 @@ class Plan:
 
     @cached_property
     def followers(self) -> tuple[tuple[int, int, float], ...]:
-        """Slots that equal another plus a constant: (slot, the other, constant)."""
+        """Slots that are a multiple of another: (slot, the other, ratio)."""
         found = []
         leaders: dict[str, int] = {}
         for i, (slot, owner) in enumerate(zip(self.layout.slots, self.owners, strict=True)):
             if slot.unit == "pixel" and not owner.own_centre:
                 leader = leaders.setdefault(slot.name, i)
                 if leader != i:
-                    found.append((i, leader, 0.0))
+                    found.append((i, leader, 1.0))
         equal = [tie for tie in self.model.ties if not tie.at_most]
-        found += [(self._slot(tie.what), self._slot(tie.to), math.log(tie.ratio)) for tie in equal]
+        found += [(slot_of(self, tie.what), slot_of(self, tie.to), tie.ratio) for tie in equal]
         return tuple(found)
 
     @cached_property
     def coordinates(self) -> tuple[Coordinate, ...]:
         """What is free."""
         follow = {slot for slot, _, _ in self.followers}
-        limits = {self._slot(t.what): t for t in self.model.ties if t.at_most}
+        limits = {slot_of(self, t.what): t for t in self.model.ties if t.at_most}
         found: list[Coordinate] = []
         for i, (slot, owner) in enumerate(zip(self.layout.slots, self.owners, strict=True)):
             if i in follow or slot.name in owner.fixed:
                 continue
             if i in limits:
                 ones = (-1.0,) * len(self.bands)
-                below = self._slot(limits[i].to)
+                below = slot_of(self, limits[i].to)
                 found.append(Coordinate(name=self.columns[i], slot=i, weights=ones, below=below))
                 continue
             found += self._free_in_bands(i, slot, owner)
@@ -124,20 +125,24 @@ class Plan:
         for coordinate in self.coordinates:
             if coordinate.below is not None:
                 matrix[:, coordinate.slot] += matrix[:, coordinate.below]
-        for slot, other, _ in self.followers:
-            matrix[:, slot] = matrix[:, other]
+        for slot, other, ratio in self.followers:
+            linear = self.layout.slots[slot].unit in LINEAR_UNITS
+            matrix[:, slot] = matrix[:, other] * (ratio if linear else 1.0)
         return matrix
 
     def offset(self, fixed: Tensor) -> Tensor:
-        """Part of the slots (B, C, L) that does not move, from fixed values (B, L) that are 0 where a slot is free."""
+        """Part of the slots (B, C, L) that does not move, from fixed values (B, C, L), 0 where a slot is free."""
         offset = fixed.clone()
         for tie in self.model.ties:
             if tie.at_most:
-                slot, other = self._slot(tie.what), self._slot(tie.to)
-                offset[:, slot] = offset[:, other] + math.log(tie.ratio)
+                slot, other = slot_of(self, tie.what), slot_of(self, tie.to)
+                offset[..., slot] = offset[..., other] + math.log(tie.ratio)
         for slot, other, constant in self.followers:
-            offset[:, slot] = offset[:, other] + constant
-        return offset[:, None].expand(-1, len(self.bands), -1)
+            if self.layout.slots[slot].unit in LINEAR_UNITS:
+                offset[..., slot] = offset[..., other] * constant
+            else:
+                offset[..., slot] = offset[..., other] + math.log(constant)
+        return offset
 
     def local(self, vector: Tensor, offset: Tensor) -> Tensor:
         """Slots (B, C, L) of coordinates (B, P)."""
@@ -160,34 +165,37 @@ class Plan:
 
     def values(self, name: str, index: NDArray[np.int64]) -> list[tuple[int, Any]]:
         """What the user gave under `fixed`, `start`, `prior` or `bounds`: (slot, value for galaxies `index`)."""
-        found = []
-        for i, (slot, owner) in enumerate(zip(self.layout.slots, self.owners, strict=True)):
-            given = getattr(owner, name)
-            if slot.name in given:
-                parts = np.atleast_1d(np.asarray(given[slot.name], dtype=np.float64))
-                found.append(
-                    (i, _per_galaxy(parts, index, f"{name} of {self.columns[i]}", name in ("prior", "bounds")))
-                )
-        return found
+        return [(i, _of_galaxies(parts, index)) for i, parts in self._given(name)]
 
     def check(self, count: int) -> None:
-        """Whether what was given fits `count` galaxies.
+        """Whether what was given fits `count` galaxies and does not contradict itself.
 
         Raises
         ------
         InputError
-            Numbers came for another number of galaxies.
+            Numbers came for another number of galaxies, or cannot be.
+        OptionError
+            Two things were asked of one parameter.
         """
-        everyone = np.arange(count)
-        for name in ("fixed", "start", "prior", "bounds"):
-            self.values(name, everyone)
+        check_given(self)
+        for name in GIVEN:
+            for i, parts in self._given(name):
+                what, slot = f"{name} of {self.columns[i]}", self.layout.slots[i]
+                for k, part in enumerate(parts if isinstance(parts, tuple) else (parts,)):
+                    check_numbers(slot, part, what, which=k, count=count, bands=len(self.bands))
         if not self.size:
             raise OptionError("every parameter of the model is fixed; a fit needs at least one that is free")
         self.matrix  # noqa: B018 - polynomials in wavelength are checked there
 
-    def _slot(self, column: str) -> int:
-        i, j = self.model.place(column)
-        return int(self.layout.places[i].start) + j
+    def _given(self, name: str) -> Iterator[tuple[int, Any]]:
+        """Slot, and the array that the user gave for it; two of them for pairs."""
+        for i, (slot, owner) in enumerate(zip(self.layout.slots, self.owners, strict=True)):
+            given = getattr(owner, name)
+            if slot.name in given and name in PAIRS:
+                low, high = given[slot.name]
+                yield i, (np.atleast_1d(np.asarray(low, "f8")), np.atleast_1d(np.asarray(high, "f8")))
+            elif slot.name in given:
+                yield i, np.atleast_1d(np.asarray(given[slot.name], "f8"))
 
     def _free_in_bands(self, i: int, slot: Parameter, owner: Component) -> list[Coordinate]:
         count = len(self.bands)
@@ -205,22 +213,30 @@ class Plan:
         if self.wavelength is None or not all(math.isfinite(w) for w in self.wavelength):
             raise OptionError(
                 f"{column} is to be a polynomial in wavelength, but the wavelengths of the bands "
-                f"{', '.join(self.bands)} are not known; give FitOptions(wavelength={'g': 480, ...})"
+                f"{', '.join(self.bands)} are not known; give FitOptions(wavelength={{'g': 480, ...}})"
             )
         w = np.asarray(self.wavelength, dtype=np.float64)
         t = 2 * (w - w.min()) / max(float(np.ptp(w)), 1e-30) - 1
         return np.asarray(np.polynomial.chebyshev.chebvander(t, degree).T)
 
 
-def _per_galaxy(parts: NDArray[np.float64], index: NDArray[np.int64], what: str, pairs: bool) -> Any:
-    """One number per galaxy of `index` from one number or one per galaxy of the fit; two of them for `pairs`."""
-    if pairs:
-        return tuple(_per_galaxy(np.atleast_1d(part), index, what, False) for part in parts)
-    if parts.shape == (1,):
-        return np.repeat(parts, len(index))
-    if parts.ndim != 1 or (len(index) and index.max() >= len(parts)):
-        raise InputError(f"{what} has {len(parts)} numbers; one, or one for each galaxy, is wanted")
-    return parts[index]
+def slot_of(plan: Plan, column: str) -> int:
+    """Which slot a column is."""
+    i, j = plan.model.place(column)
+    return int(plan.layout.places[i].start) + j
+
+
+def own_fluxes(plan: Plan) -> list[int]:
+    """Slots of the fluxes of the galaxy itself; what has a centre of its own is no part of it."""
+    shared = [i for i in plan.layout.fluxes if not plan.owners[i].own_centre]
+    return shared or list(plan.layout.fluxes)
+
+
+def _of_galaxies(parts: Any, index: NDArray[np.int64]) -> Any:
+    """Numbers (B,) or (B, C) of galaxies `index`, from one for all or one for each galaxy of the fit."""
+    if isinstance(parts, tuple):
+        return tuple(_of_galaxies(part, index) for part in parts)
+    return np.repeat(parts, len(index), axis=0) if len(parts) == 1 else parts[index]
 
 
 def wavelengths(bands: Sequence[str], given: dict[str, float] | None) -> tuple[float, ...] | None:

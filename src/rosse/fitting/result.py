@@ -45,6 +45,8 @@ class Fit:
     iterations : (B,) evaluations of the model.
     at_bound : (B, P) coordinates that a bound holds back.
     status : (B,) codes of `Status`.
+    neighbours : (B,) number of other sources that were fitted along, and whose light was then taken from `cutouts`;
+        None where none were asked for.
     """
 
     cutouts: Cutouts
@@ -59,6 +61,7 @@ class Fit:
     iterations: NDArray[np.int32]
     at_bound: NDArray[np.bool_]
     status: NDArray[np.int8]
+    neighbours: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.vector)

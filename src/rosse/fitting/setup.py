@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rosse.cutouts import Cutouts
+from rosse.fitting.given import true_axes
 from rosse.fitting.levenberg import Limits
 from rosse.fitting.options import FitOptions
-from rosse.fitting.plan import Plan
+from rosse.fitting.plan import LINEAR_UNITS, Plan, slot_of
 from rosse.fitting.problem import Prior, Problem, View
-from rosse.fitting.start import psf_width, starting_ellipses
+from rosse.fitting.start import FIRST, Trial, nearest_only, psf_width, rough_sky, starting_ellipses
 from rosse.fitting.units import to_fit, width_to_fit
 from rosse.light.psf import fourier_grid
+
+Floats = NDArray[np.float64]
+REACH = 4.0  # pixels that a centre may be away from where it was said to be
+LARGEST_GAP = 6.0  # an `at_most` ends, in the logarithm, this far below its limit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +43,10 @@ class Setup:
     options: FitOptions
     arcsec: bool
 
+    def rows(self, rows: NDArray[np.int64]) -> Setup:
+        """Some of the galaxies."""
+        return replace(self, cutouts=self.cutouts[rows], index=self.index[rows])
+
     def problem(self, pixels: Cutouts) -> Problem:
         """The problem on `pixels`: the cutouts, trimmed to where they carry weight."""
         grid = fourier_grid(
@@ -49,53 +58,107 @@ class Setup:
             device=pixels.flux.device,
         )
         corner = tuple(float(v) for v in (pixels.corner[0] - self.cutouts.corner[0]).tolist())
-        view = View(flux=pixels.flux, root=pixels.ivar.sqrt(), grid=grid, corner=(corner[0], corner[1]))
+        counts = self.options.likelihood == "poisson"
+        root = (pixels.ivar > 0).to(pixels.ivar) if counts else pixels.ivar.sqrt()
+        view = View(flux=pixels.flux, root=root, grid=grid, corner=(corner[0], corner[1]))
         return Problem(
             view=view,
             plan=self.plan,
             offset=self.offset(),
             priors=self._priors(),
-            poisson=self.options.likelihood == "poisson",
+            poisson=counts,
         )
 
     def offset(self) -> Tensor:
         """(B, C, L) what does not move."""
-        fixed = torch.zeros(len(self.index), self.plan.layout.size, dtype=torch.float64, device=self._device)
+        shape = (len(self.index), len(self.plan.bands), self.plan.layout.size)
+        fixed = torch.zeros(shape, dtype=torch.float64, device=self._device)
         for slot, values in self.plan.values("fixed", self.index):
-            fixed[:, slot] = to_fit(self.plan.layout.slots[slot], values, self.cutouts, arcsec=self.arcsec)
+            columns = values[:, None] if values.ndim == 1 else values
+            for band in range(len(self.plan.bands)):
+                fixed[:, band, slot] = self._to_fit(slot, columns[:, min(band, columns.shape[1] - 1)])
         return self.plan.offset(fixed)
 
-    def guess(self, view: View, *, size: float = 1.0, index: float = 1.0) -> Tensor:
+    def guess(self, view: View, trial: Trial = FIRST) -> Tensor:
         """Slots (B, C, L) from the moments of the image, with unit fluxes; those that the user gave as they are.
 
         Parameters
         ----------
         view : the pixels to look at; wide ones tell enough.
-        size, index : factors on lengths and on Sersic indices, for another try.
+        trial : how it departs from what moments say, for another try.
         """
-        cutouts, zoom = self.cutouts, view.zoom
-        sigma = None
-        if cutouts.psf is not None:
-            sigma = psf_width(cutouts.psf).to(torch.float64).expand(len(cutouts)) / (cutouts.psf_oversampling * zoom)
-        x, y, radius, q, theta = starting_ellipses(view.flux, view.root.square(), psf_sigma=sigma)
-        radius = radius * zoom
-        x, y = (v * zoom + (zoom - 1) / 2 + corner for v, corner in zip((x, y), view.corner, strict=True))
-        measured = {"x": x, "y": y, "q": torch.log(q), "pa": theta}
-        out = torch.ones(len(cutouts), self.plan.layout.size, dtype=torch.float64, device=self._device)
-        shares = self._shares()
+        out = torch.ones(len(self.index), self.plan.layout.size, dtype=torch.float64, device=self._device)
+        given = self._starts()
+        found = self._ellipses(view, given)
+        shares = self._shares(trial)
         for i, (slot, owner) in enumerate(zip(self.plan.layout.slots, self.plan.owners, strict=True)):
-            if slot.name in measured:
-                out[:, i] = measured[slot.name]
+            ellipse, share = found[owner.name], shares[owner.name]
+            if slot.name in ellipse:
+                out[:, i] = ellipse[slot.name]
             elif slot.unit == "length":
-                out[:, i] = torch.log(radius * (slot.start * shares[owner.name] * size))
-            elif slot.unit not in ("flux", "level", "slope"):
-                start = slot.start * (index if slot.name == "n" else 1.0)
-                if slot.name == "n" and shares[owner.name] > 1.0:
+                out[:, i] = torch.log(ellipse["radius"] * (slot.start * share * trial.size))
+            elif slot.unit not in LINEAR_UNITS:
+                start = slot.start * (trial.index if slot.name == "n" else 1.0)
+                if slot.name == "n" and share > 1.0:
                     start = start / 2  # the outer part of two is a disc
                 out[:, i] = math.log(start) if slot.log else start
-        for slot_at, values in self.plan.values("start", self.index):
-            out[:, slot_at] = to_fit(self.plan.layout.slots[slot_at], values, self.cutouts, arcsec=self.arcsec)
+        for slot_at, value in given.items():
+            out[:, slot_at] = torch.where(torch.isfinite(value), value, out[:, slot_at])
         return out[:, None].expand(-1, len(self.plan.bands), -1)
+
+    def _starts(self) -> dict[int, Tensor]:
+        """Starting values (B,) by slot: the user's, before those of the starter."""
+        found = {}
+        if self.options.starter is not None:
+            for column, values in self.options.starter(self.cutouts).items():
+                found[slot_of(self.plan, column)] = self._to_fit(slot_of(self.plan, column), np.asarray(values, "f8"))
+        for slot, values in (*self.plan.values("start", self.index), *self.plan.values("fixed", self.index)):
+            if values.ndim == 1:
+                found[slot] = self._to_fit(slot, values)
+        return found
+
+    def _ellipses(self, view: View, given: dict[int, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Centre, radius, axis ratio and angle that each component starts from, by its name.
+
+        Components share one ellipse, but those whose own centre was given have what is nearest to it.
+        """
+        flux, ivar = view.flux, view.root.square()
+        if any(slot.unit == "level" for slot in self.plan.layout.slots):
+            flux = flux - rough_sky(flux, ivar)
+        apart = self._apart(given)
+        if not apart:
+            common = self._ellipse(view, flux, ivar, None)
+            return {component.name: common for component in self.plan.model.components}
+        middle = [torch.full_like(next(iter(given.values())), length // 2) for length in view.grid.frame[::-1]]
+        centres = [(middle[0], middle[1])]
+        for x, y in apart.values():
+            own = [
+                (v - corner - (view.zoom - 1) / 2) / view.zoom for v, corner in zip((x, y), view.corner, strict=True)
+            ]
+            centres.append((own[0], own[1]))
+        ellipses = [self._ellipse(view, flux, nearest_only(ivar, centres, k), c) for k, c in enumerate(centres)]
+        own_one = dict(zip(apart, ellipses[1:], strict=True))
+        return {c.name: own_one.get(c.name, ellipses[0]) for c in self.plan.model.components}
+
+    def _apart(self, given: dict[int, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Given centres of components that have one of their own."""
+        found = {}
+        for component, place in zip(self.plan.model.components, self.plan.layout.places, strict=True):
+            x, y = place.start + 1, place.start + 2
+            if component.own_centre and x in given and y in given:
+                found[component.name] = (given[x].nan_to_num(0.0), given[y].nan_to_num(0.0))
+        return found
+
+    def _ellipse(
+        self, view: View, flux: Tensor, ivar: Tensor, centre: tuple[Tensor, Tensor] | None
+    ) -> dict[str, Tensor]:
+        """Moments in the pixels of the view, in those of the fit."""
+        cutouts, zoom, sigma = self.cutouts, view.zoom, None
+        if cutouts.psf is not None:
+            sigma = psf_width(cutouts.psf).to(torch.float64).expand(len(cutouts)) / (cutouts.psf_oversampling * zoom)
+        x, y, radius, q, theta = starting_ellipses(flux, ivar, psf_sigma=sigma, centre=centre)
+        x, y = (v * zoom + (zoom - 1) / 2 + corner for v, corner in zip((x, y), view.corner, strict=True))
+        return {"x": x, "y": y, "radius": radius * zoom, "q": torch.log(q), "pa": theta}
 
     def limits(self, start: Tensor) -> Limits:
         """Bounds (B, P) of the coordinates and how far one step may go."""
@@ -104,31 +167,46 @@ class Setup:
         upper = torch.full_like(start, math.inf)
         step = torch.full((self.plan.size,), math.inf, dtype=start.dtype, device=start.device)
         given = dict(self.plan.values("bounds", self.index))
+        upright = true_axes(self.plan)
         positive = len(self.plan.layout.fluxes) > 1  # a part of a galaxy does not take light away
         for p, coordinate in enumerate(self.plan.coordinates):
-            slot = self.plan.layout.slots[coordinate.slot]
+            slot, owner = self.plan.layout.slots[coordinate.slot], self.plan.owners[coordinate.slot]
+            step[p] = math.inf if slot.unit in LINEAR_UNITS else slot.step
             if coordinate.below is not None:
-                lower[:, p], upper[:, p], step[p] = 0.0, 12.0, slot.step
+                lower[:, p], upper[:, p] = 0.0, LARGEST_GAP
             elif coordinate.degree:
-                step[p] = slot.step
-            elif coordinate.slot in given:
-                lower[:, p], upper[:, p] = (
-                    to_fit(slot, v, self.cutouts, arcsec=self.arcsec) for v in given[coordinate.slot]
-                )
-                step[p] = slot.step if slot.unit not in ("flux", "level", "slope") else math.inf
+                continue
             elif slot.unit == "pixel":
                 length = width if slot.name == "x" else height
-                reach = max(4.0, 0.25 * length)
+                reach = REACH if owner.own_centre and slot.name in owner.start else max(REACH, 0.25 * length)
                 lower[:, p], upper[:, p] = start[:, p] - reach, start[:, p] + reach
                 step[p] = max(1.0, 0.05 * length)
             elif slot.unit == "flux":
                 lower[:, p] = 0.0 if positive else -math.inf
             elif slot.unit not in ("level", "slope"):
                 high = min(slot.upper, 2.0 * max(height, width)) if slot.name == "r_e" else slot.upper
+                high = 1.0 if slot.name == "q" and owner.name in upright else high
                 lower[:, p], upper[:, p] = _log(slot.lower, slot.log), _log(high, slot.log)
-                step[p] = slot.step
+            if coordinate.slot in given and not coordinate.degree:
+                least, most = self._bounds(coordinate.slot, given[coordinate.slot], start[:, p])
+                lower[:, p] = least if slot.unit else torch.maximum(lower[:, p], least)
+                upper[:, p] = most if slot.unit else torch.minimum(upper[:, p], most)
         free = torch.ones(self.plan.size, dtype=torch.bool, device=start.device)
         return Limits(lower=lower, upper=upper, free=free, step=step)
+
+    def _bounds(self, slot_at: int, pair: tuple[Floats, Floats], start: Tensor) -> tuple[Tensor, Tensor]:
+        """Bounds (B,) in coordinates of the fit."""
+        low, high = pair
+        slot = self.plan.layout.slots[slot_at]
+        if slot.unit == "angle":  # the half turn that the start is in; a mirrored image turns the other way
+            half = width_to_fit(slot, (high - low) / 2, self.cutouts, arcsec=self.arcsec)
+            middle = self._to_fit(slot_at, (low + high) / 2)
+            middle = middle + math.pi * torch.round((start - middle) / math.pi)
+            return middle - half, middle + half
+        return self._to_fit(slot_at, np.maximum(low, 0.0) if slot.log else low), self._to_fit(slot_at, high)
+
+    def _to_fit(self, slot: int, values: Floats) -> Tensor:
+        return to_fit(self.plan.layout.slots[slot], values, self.cutouts, arcsec=self.arcsec)
 
     @property
     def _device(self) -> torch.device:
@@ -138,21 +216,23 @@ class Setup:
         found = []
         for slot_at, (mean, sigma) in self.plan.values("prior", self.index):
             slot = replace(self.plan.layout.slots[slot_at], log=False)  # in pixels, not in their logarithm
+            known = np.isfinite(mean) & np.isfinite(sigma)
             found.append(
                 Prior(
                     slot=slot_at,
-                    mean=to_fit(slot, mean, self.cutouts, arcsec=self.arcsec),
-                    sigma=width_to_fit(slot, sigma, self.cutouts, arcsec=self.arcsec),
+                    mean=to_fit(slot, np.where(known, mean, 0.0), self.cutouts, arcsec=self.arcsec),
+                    sigma=width_to_fit(slot, np.where(known, sigma, np.inf), self.cutouts, arcsec=self.arcsec),
                 )
             )
         return tuple(found)
 
-    def _shares(self) -> dict[str, float]:
+    def _shares(self, trial: Trial) -> dict[str, float]:
         """How large each component starts, in units of the galaxy's half-light radius: the first is the inner one."""
         extended = [c.name for c in self.plan.model.components if c.scale_radius and not c.own_centre]
         if len(extended) < 2:
             return {c.name: 1.0 for c in self.plan.model.components}
-        return {c.name: 0.5 if c.name == extended[0] else 1.3 for c in self.plan.model.components}
+        shares = {name: trial.inner if name == extended[0] else trial.outer for name in extended}
+        return {c.name: shares.get(c.name, 1.0) for c in self.plan.model.components}
 
 
 def with_best_fluxes(vector: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
@@ -164,6 +244,8 @@ def with_best_fluxes(vector: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
     linear = [p for p, c in enumerate(coordinates) if c.slot in layout.linear]
     rows = torch.arange(len(vector), device=vector.device)
     chi2, gradient, normal = problem.evaluate(vector, rows)
+    if not linear:
+        return vector, chi2
     part, right = normal[:, linear][:, :, linear], gradient[:, linear]
     diagonal = part.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
     scale = diagonal.rsqrt()

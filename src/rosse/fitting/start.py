@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,13 +13,35 @@ from rosse.light.coordinates import elliptical_radius
 GROWTH_STEPS = 24
 
 
-def starting_ellipses(flux: Tensor, ivar: Tensor, *, psf_sigma: Tensor | None = None) -> tuple[Tensor, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How a starting point departs from what the moments say.
+
+    Parameters
+    ----------
+    size, index : factors on lengths and on Sersic indices.
+    inner, outer : size of the first and of the other extended components of a sum, in half-light radii of the galaxy.
+    """
+
+    size: float = 1.0
+    index: float = 1.0
+    inner: float = 0.5
+    outer: float = 1.3
+
+
+FIRST = Trial()
+
+
+def starting_ellipses(
+    flux: Tensor, ivar: Tensor, *, psf_sigma: Tensor | None = None, centre: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, ...]:
     """Centre, half-light radius, axis ratio and orientation of each target.
 
     Parameters
     ----------
     flux, ivar : (B, C, H, W); bands are summed with the weight of their noise.
     psf_sigma : (B,) width of the PSF in pixels; taken off the size in quadrature.
+    centre : x and y (B,) where to look first; the middle of the frame if None.
 
     Returns
     -------
@@ -30,7 +53,7 @@ def starting_ellipses(flux: Tensor, ivar: Tensor, *, psf_sigma: Tensor | None = 
     arXiv:astro-ph/0107431, sect. 3), then the radius of half the light from the curve of growth in ellipses.
     """
     image, weight = _one_band(flux, ivar)
-    x, y, cov = _adaptive_moments(image, weight)
+    x, y, cov = _adaptive_moments(image, weight, centre)
     if psf_sigma is not None:
         extra = psf_sigma.to(cov).square()[:, None, None] * torch.eye(2, dtype=cov.dtype, device=cov.device)
         cov = _positive(cov - extra, floor=0.05)
@@ -60,12 +83,34 @@ def _one_band(flux: Tensor, ivar: Tensor) -> tuple[Tensor, Tensor]:
     return image, (total > 0).to(torch.float64)
 
 
-def _adaptive_moments(image: Tensor, weight: Tensor, iterations: int = 12) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_only(ivar: Tensor, centres: list[tuple[Tensor, Tensor]], own: int) -> Tensor:
+    """Weights (B, C, H, W) of the pixels that are nearer to centre `own` than to any other, 0 elsewhere."""
+    height, width = ivar.shape[-2:]
+    y_grid = torch.arange(height, dtype=torch.float64, device=ivar.device)[:, None]
+    x_grid = torch.arange(width, dtype=torch.float64, device=ivar.device)
+    distance = [(x_grid - x[:, None, None]).square() + (y_grid - y[:, None, None]).square() for x, y in centres]
+    others = torch.stack([d for i, d in enumerate(distance) if i != own]).amin(0)
+    return ivar * (distance[own] <= others)[:, None]
+
+
+def rough_sky(flux: Tensor, ivar: Tensor) -> Tensor:
+    """Median (B, C, 1, 1) along the rim of the frame, where there is least of the galaxy."""
+    height, width = flux.shape[-2:]
+    rim = torch.ones(height, width, dtype=torch.bool, device=flux.device)
+    wide = max(2, min(height, width) // 16)
+    rim[wide:-wide, wide:-wide] = False
+    edge = torch.where(ivar > 0, flux, torch.nan)[:, :, rim]
+    return edge.nanmedian(-1).values.nan_to_num(0.0)[..., None, None]
+
+
+def _adaptive_moments(
+    image: Tensor, weight: Tensor, centre: tuple[Tensor, Tensor] | None, iterations: int = 12
+) -> tuple[Tensor, Tensor, Tensor]:
     batch, height, width = image.shape
     y_grid = torch.arange(height, dtype=image.dtype, device=image.device)[:, None]
     x_grid = torch.arange(width, dtype=image.dtype, device=image.device)[None, :]
-    x = torch.full((batch,), float(width // 2), dtype=image.dtype, device=image.device)
-    y = torch.full((batch,), float(height // 2), dtype=image.dtype, device=image.device)
+    middle = (torch.full_like(image[:, 0, 0], float(length // 2)) for length in (width, height))
+    x, y = middle if centre is None else centre
     cov = torch.eye(2, dtype=image.dtype, device=image.device).repeat(batch, 1, 1) * 9.0
     largest = (min(height, width) / 4) ** 2
     for step in range(iterations):
