@@ -27,9 +27,7 @@ def table_columns(fit: Fit) -> Iterator[Entry]:
     yield Column(name="id", description="name of the galaxy", dtype="str"), cutouts.id
     yield Column(name="ra", unit="deg", description="right ascension of the cutout's target", dtype="f8"), cutouts.ra
     yield Column(name="dec", unit="deg", description="declination of the cutout's target", dtype="f8"), cutouts.dec
-    yield from _common_centre(fit)
-    for i, component in enumerate(fit.plan.model.components):
-        yield from _component(fit, i, component)
+    yield from parameter_columns(fit)
     yield Column(name="chi2", description="chi^2 of the fit", dtype="f8"), fit.chi2
     yield Column(name="chi2_dof", description="chi^2 per degree of freedom", dtype="f8"), fit.chi2_dof
     yield Column(name="n_pixels", description="pixels that carry weight, over all bands", dtype="i8"), fit.pixels
@@ -37,9 +35,19 @@ def table_columns(fit: Fit) -> Iterator[Entry]:
     yield Column(name="flux_in_frame", description=about, dtype="f8"), fit.in_frame
     if fit.neighbours is not None:
         yield Column(name="neighbours", description="sources that were fitted along", dtype="i4"), fit.neighbours
+    if fit.noise_factor is not None:
+        about = "what correlated noise multiplied the errors by, mean of all parameters"
+        yield Column(name="noise_factor", description=about, dtype="f8"), fit.noise_factor
     yield Column(name="iterations", description="evaluations of the model", dtype="i4"), fit.iterations
     statuses = "; ".join(f"{s.label}: {MEANING[s]}" for s in Status)
     yield Column(name="status", description=f"outcome of the fit ({statuses})", dtype="str"), labels(fit.status)
+
+
+def parameter_columns(fit: Fit) -> Iterator[Entry]:
+    """Every column of a parameter, and that of its error."""
+    yield from _common_centre(fit)
+    for i, component in enumerate(fit.plan.model.components):
+        yield from _component(fit, i, component)
 
 
 def _with_error(name: str, unit: str, description: str, value: Floats, sigma: Floats) -> Iterator[Entry]:

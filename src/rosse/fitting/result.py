@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rosse.cutouts import Cutouts
 from rosse.fitting.columns import table_columns
@@ -23,6 +23,10 @@ from rosse.tables import build_table
 if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.figure import Figure
+
+    from rosse.fitting.bootstrap import Bootstrap
+    from rosse.fitting.sampling import Samples
+    from rosse.fitting.systematics import Systematics
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +49,8 @@ class Fit:
     iterations : (B,) evaluations of the model.
     at_bound : (B, P) coordinates that a bound holds back.
     status : (B,) codes of `Status`.
+    noise_factor : (B,) what correlated noise multiplied the errors by, mean of all parameters; None where `ivar` was
+        taken to be all there is.
     neighbours : (B,) number of other sources that were fitted along, and whose light was then taken from `cutouts`;
         None where none were asked for.
     """
@@ -61,6 +67,7 @@ class Fit:
     iterations: NDArray[np.int32]
     at_bound: NDArray[np.bool_]
     status: NDArray[np.int8]
+    noise_factor: Floats | None = None
     neighbours: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -131,6 +138,26 @@ class Fit:
         from rosse.fitting.figures import plot_fit
 
         return plot_fit(self, row)
+
+    def bootstrap(self, rows: Any = None, *, draws: int = 100, seed: int = 0) -> Bootstrap:
+        """Errors from fits to resampled pixels; see `rosse.fitting.bootstrap.bootstrap`."""
+        from rosse.fitting.bootstrap import bootstrap
+
+        return bootstrap(self, rows, draws=draws, seed=seed)
+
+    def sample(self, rows: Any = None, *, draws: int = 4000, seed: int = 0) -> Samples:
+        """Draws from the posterior, for galaxies that need it; see `rosse.fitting.sampling.sample`."""
+        from rosse.fitting.sampling import sample
+
+        return sample(self, rows, draws=draws, seed=seed)
+
+    def systematics(
+        self, rows: Any = None, *, sky: ArrayLike | None = None, psf_width: float | None = None
+    ) -> Systematics:
+        """Response to errors of the sky and of the PSF's width; see `rosse.fitting.systematics.systematics`."""
+        from rosse.fitting.systematics import systematics
+
+        return systematics(self, rows, sky=sky, psf_width=psf_width)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{int((self.status == s).sum())} {s.label}" for s in Status if (self.status == s).any())
