@@ -43,6 +43,8 @@ _PUBLIC = {
     "fit": "rosse.fitting",
     "Fit": "rosse.fitting",
     "FitOptions": "rosse.fitting",
+    "choose_model": "rosse.fitting.choose",
+    "Choice": "rosse.fitting.choose",
     "detect": "rosse.detection",
     "Detection": "rosse.detection",
     "open_mosaic": "rosse.io",
@@ -67,6 +69,8 @@ if TYPE_CHECKING:
     from rosse.fitting import Fit as Fit
     from rosse.fitting import FitOptions as FitOptions
     from rosse.fitting import fit as fit
+    from rosse.fitting.choose import Choice as Choice
+    from rosse.fitting.choose import choose_model as choose_model
     from rosse.io import Mosaic as Mosaic
     from rosse.io import open_mosaic as open_mosaic
     from rosse.io import read_cutouts as read_cutouts

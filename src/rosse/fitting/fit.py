@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 # Smallest eigenvalue of the correlation-like normal matrix that single-precision pixels can tell from zero.
 SINGULAR_BELOW = 1e-7
+ALGEBRA = (RuntimeError, ValueError, IndexError)  # what NaN and matrices without an inverse raise
 COARSE_TOLERANCE = 0.1  # what is left of chi^2 when the coarse pixels have told all that is worth hearing
 OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where a fit did not converge
 # A sum of two has several valleys: these starts are looked at, and the best of them raced on wide pixels.
@@ -148,7 +149,7 @@ class _Run:
                 self._fit(part)
             except torch.cuda.OutOfMemoryError:
                 raise
-            except (RuntimeError, ValueError) as err:
+            except ALGEBRA as err:
                 log.warning("a batch of %d galaxies failed (%s); fitting them one by one", len(part.index), err)
                 for row in part.index:
                     self._fit_one(Batch(index=np.array([row]), frame=part.frame))
@@ -156,7 +157,7 @@ class _Run:
     def _fit_one(self, part: Batch) -> None:
         try:
             self._fit(part)
-        except (RuntimeError, ValueError) as err:
+        except ALGEBRA as err:
             log.warning("galaxy %s failed: %s", self.cutouts.id[part.index[0]], err)
             self.rows.status[part.index] = Status.FAILED
 

@@ -22,6 +22,7 @@ from rosse.light.psf import fourier_grid
 
 Floats = NDArray[np.float64]
 REACH = 4.0  # pixels that a centre may be away from where it was said to be
+STEEPEST = 1.5  # a coefficient in wavelength: of ln r_e, ln n, ln q, or of an angle
 LARGEST_GAP = 6.0  # an `at_most` ends, in the logarithm, this far below its limit
 
 
@@ -175,7 +176,8 @@ class Setup:
             if coordinate.below is not None:
                 lower[:, p], upper[:, p] = 0.0, LARGEST_GAP
             elif coordinate.degree:
-                continue
+                most = REACH if slot.unit == "pixel" else STEEPEST
+                lower[:, p], upper[:, p] = -most, most
             elif slot.unit == "pixel":
                 length = width if slot.name == "x" else height
                 reach = REACH if owner.own_centre and slot.name in owner.start else max(REACH, 0.25 * length)
