@@ -3,7 +3,8 @@
 The inverse discrete transform draws a galaxy and all its copies, one every grid length. In the frame they are far
 from their centres and smooth: the PSF does not change them, and a polynomial of low degree holds them. They are
 summed on a few Chebyshev nodes and interpolated, to be subtracted; without this, n = 4 with r_e = 12 pixels in a frame
-of 128 pixels is 0.6 % wrong, and 25 % in its wings.
+of 128 pixels is 0.6 % wrong, and 25 % in its wings. Flat galaxies have ridges and large ones much light far away: where
+the polynomial shows that a few nodes are too few, many are used, and the PSF is no longer neglected.
 """
 
 from __future__ import annotations
@@ -11,15 +12,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from rosse.light.psf import FourierGrid
 
-NODES = 7  # along each axis, for the eight copies that touch the grid
-FAR_NODES = 3  # for the sixteen around them, which are smoother; all copies beyond are spread evenly
+
+class Nodes(NamedTuple):
+    """How finely copies are summed.
+
+    Parameters
+    ----------
+    near : nodes along each axis for the eight copies that touch the grid.
+    far : the same for those of the rings around them, which are smoother.
+    rings : how many rings are summed; all copies beyond are spread evenly.
+    rays : along which the light beyond the rings is measured.
+    spread : share of the galaxy's light that may be spread evenly over the frame; it is a few per cent uneven.
+    """
+
+    near: int
+    far: int
+    rings: int
+    rays: int
+    spread: float
+
+
+FEW = Nodes(7, 3, 2, 8, 3e-3)
+FINER = (Nodes(11, 3, 4, 32, 1e-2), Nodes(26, 5, 6, 64, 1.0), Nodes(68, 6, 6, 64, 1.0))  # where those are too few
+LAST_TERMS = 1e-4  # of the galaxy's light in the whole frame: what the highest terms of the polynomial may hold
 DIFFERENCE = 1e-5  # step of one-sided differences in double precision, of what is smooth and matters little
 
 
@@ -30,31 +52,79 @@ class Round(Protocol):
     def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]: ...
 
 
-def copies_in_frame(
-    rows_at: Callable[[Tensor, Tensor], list[Tensor]], centre: Tensor, grid: FourierGrid, rest: Tensor | None = None
-) -> Tensor:
-    """All periodic copies of galaxies, (M, R, H, W).
+class Light(NamedTuple):
+    """Light of M galaxies far from their centres.
 
     Parameters
     ----------
     rows_at : brightness at offsets dx, dy (M, N) from the centre, then its derivatives by dx, dy and the shape.
+    rest : (M, R) light of the copies beyond the rings, per pixel; see `evenly_spread`. None where it is nothing.
+    """
+
+    rows_at: Callable[[Tensor, Tensor], list[Tensor]]
+    rest: Tensor | None = None
+
+
+def copies_in_frame(light_of: Callable[[Tensor | slice, Nodes], Light], centre: Tensor, grid: FourierGrid) -> Tensor:
+    """All periodic copies of galaxies, (M, R, H, W).
+
+    Parameters
+    ----------
+    light_of : the light of some of the galaxies, given which, for the rings of these nodes.
     centre : (M, 2) x, y.
     grid : where they were drawn.
-    rest : (M, R) light of the copies beyond the two rings, per pixel; see `evenly_spread`.
     """
-    points, near = _points(grid.frame, grid.size, centre.device)
-    drawn = torch.stack(rows_at(points[0] - centre[:, :1], points[1] - centre[:, 1:]), 1)  # (M, R, points)
+    light = light_of(slice(None), FEW)
+    sums = _sums(light, centre, grid, FEW)
+    copies = _interpolated(sums, grid.frame, FEW)
+    which = _too_few(sums, light.rest, grid, FEW).nonzero()[:, 0]
+    variance = grid.variance.repeat_interleave(len(centre) // len(grid.variance))[:, None, None, None]
+    for nodes in FINER:
+        if not len(which):
+            break
+        light = light_of(which, nodes)
+        sums = _sums(light, centre[which], grid, nodes)
+        copies[which] = _interpolated(_blurred(sums, variance[which], grid.frame), grid.frame, nodes)
+        which = which[_too_few(sums, light.rest, grid, nodes)]
+    return copies
+
+
+def _sums(light: Light, centre: Tensor, grid: FourierGrid, nodes: Nodes) -> Tensor:
+    """Light of all copies at the nodes, (M, R, near, near)."""
+    points, near = _points(grid.frame, grid.size, nodes, centre.device)
+    drawn = torch.stack(light.rows_at(points[0] - centre[:, :1], points[1] - centre[:, 1:]), 1)  # (M, R, points)
     lead = drawn.shape[:2]
-    sums = drawn[..., :near].view(*lead, 8, NODES, NODES).sum(2)
-    far = drawn[..., near:].view(*lead, 16, FAR_NODES, FAR_NODES).sum(2)
-    between = _between(centre.device)
+    sums = drawn[..., :near].view(*lead, -1, nodes.near, nodes.near).sum(2)
+    far = drawn[..., near:].view(*lead, -1, nodes.far, nodes.far).sum(2)
+    between = _between(nodes, centre.device)
     sums += between @ far @ between.T
     sums[:, 1:3] *= -1.0  # the centre moves against the offset
-    if rest is not None:
-        sums += rest[:, :, None, None]
-    weight_y, weight_x = (_weights(length, centre.device) for length in grid.frame)
-    copies: Tensor = weight_y @ sums.to(torch.float32) @ weight_x.T
-    return copies
+    if light.rest is not None:
+        sums += light.rest[:, :, None, None]
+    return sums
+
+
+def _interpolated(sums: Tensor, frame: tuple[int, int], nodes: Nodes) -> Tensor:
+    """From the nodes (M, R, near, near) to all pixels (M, R, H, W)."""
+    weight_y, weight_x = (_weights(length, nodes.near, sums.device) for length in frame)
+    pixels: Tensor = weight_y @ sums.to(torch.float32) @ weight_x.T
+    return pixels
+
+
+def _blurred(sums: Tensor, variance: Tensor, frame: tuple[int, int]) -> Tensor:
+    """What the PSF makes of it, to the second order of its width."""
+    by_y, by_x = (_second_derivative(length, sums.shape[-1], sums.device) for length in frame)
+    return sums + variance / 2 * (by_y @ sums + sums @ by_x.T)
+
+
+def _too_few(sums: Tensor, rest: Tensor | None, grid: FourierGrid, nodes: Nodes) -> Tensor:
+    """For which galaxies (M,) the nodes are too few: their sums (M, R, near, near) have high Chebyshev terms left."""
+    series = _series(nodes.near, sums.device)
+    terms = (series @ sums[:, 0] @ series.T).abs()
+    last = torch.maximum(terms[:, -2:].amax((1, 2)), terms[:, :, -2:].amax((1, 2)))
+    area = grid.frame[0] * grid.frame[1]
+    too_few = last * area > LAST_TERMS
+    return too_few if rest is None else too_few | (rest[:, 0] * area > nodes.spread)
 
 
 def wings(profile: Round, dx: Tensor, dy: Tensor, *, ln_q: Tensor, theta: Tensor) -> list[Tensor]:
@@ -80,10 +150,11 @@ def wings(profile: Round, dx: Tensor, dy: Tensor, *, ln_q: Tensor, theta: Tensor
 
 
 @lru_cache(maxsize=64)
-def _points(frame: tuple[int, int], size: tuple[int, int], device: torch.device) -> tuple[Tensor, int]:
-    """The frame's nodes as seen from where each copy is: x and y (2, N), and how many of them are those of `NODES`."""
+def _points(frame: tuple[int, int], size: tuple[int, int], nodes: Nodes, device: torch.device) -> tuple[Tensor, int]:
+    """The frame's nodes as seen from where each copy is: x and y (2, N), and how many of them are near ones."""
     parts = []
-    for ring, count in ((1, NODES), (2, FAR_NODES)):
+    for ring in range(1, nodes.rings + 1):
+        count = nodes.near if ring == 1 else nodes.far
         step = torch.arange(-ring, ring + 1, dtype=torch.float64)
         copy_y, copy_x = torch.meshgrid(step, step, indexing="ij")
         outer = torch.maximum(copy_y.abs(), copy_x.abs()) == ring
@@ -94,16 +165,37 @@ def _points(frame: tuple[int, int], size: tuple[int, int], device: torch.device)
 
 
 @lru_cache(maxsize=64)
-def _weights(length: int, device: torch.device) -> Tensor:
-    """(length, NODES) weights that interpolate a line of pixels from its nodes."""
+def _weights(length: int, count: int, device: torch.device) -> Tensor:
+    """(length, count) weights that interpolate a line of pixels from its nodes."""
     pixel = torch.arange(length, dtype=torch.float64)
-    return interpolation(chebyshev_nodes(length, NODES), pixel).to(device, torch.float32)
+    return interpolation(chebyshev_nodes(length, count), pixel).to(device, torch.float32)
 
 
 @lru_cache(maxsize=4)
-def _between(device: torch.device) -> Tensor:
-    """(NODES, FAR_NODES) weights from the few nodes to the many; the same for every frame."""
-    return interpolation(chebyshev_nodes(2, FAR_NODES), chebyshev_nodes(2, NODES)).to(device)
+def _between(nodes: Nodes, device: torch.device) -> Tensor:
+    """(near, far) weights from the few nodes to the many; the same for every frame."""
+    return interpolation(chebyshev_nodes(2, nodes.far), chebyshev_nodes(2, nodes.near)).to(device)
+
+
+@lru_cache(maxsize=4)
+def _series(count: int, device: torch.device) -> Tensor:
+    """(count, count) from values at the nodes to coefficients of Chebyshev polynomials."""
+    k = torch.arange(count, dtype=torch.float64)
+    waves = torch.cos(k[:, None] * (2 * k + 1) * (math.pi / (2 * count))) * (2 / count)
+    waves[0] /= 2
+    return waves.to(device)
+
+
+@lru_cache(maxsize=64)
+def _second_derivative(length: int, count: int, device: torch.device) -> Tensor:
+    """(count, count) from values at the nodes of a line of pixels to second derivatives there."""
+    node = chebyshev_nodes(length, count)
+    k = torch.arange(count, dtype=torch.float64)
+    barycentric = (-1.0) ** k * torch.sin((2 * k + 1) * (math.pi / (2 * count)))
+    gap = node[:, None] - node + torch.eye(count, dtype=torch.float64)
+    first = barycentric / barycentric[:, None] / gap
+    first -= torch.diag(first.sum(1))  # the derivative of a constant is 0
+    return (first @ first).to(device)
 
 
 def chebyshev_nodes(length: int, count: int) -> Tensor:
@@ -122,27 +214,27 @@ def interpolation(node: Tensor, at: Tensor) -> Tensor:
     return weight / weight.sum(1, keepdim=True)
 
 
-def evenly_spread(profile: Round, ln_q: Tensor, theta: Tensor, grid: FourierGrid) -> Tensor:
-    """Surface brightness of all copies beyond the two rings together, and its slopes: (M, R) like `wings`.
+def evenly_spread(profile: Round, ln_q: Tensor, theta: Tensor, grid: FourierGrid, nodes: Nodes) -> Tensor:
+    """Surface brightness of all copies beyond the rings together, and its slopes: (M, R) like `wings`.
 
     Their light within one cell of the grid is what one galaxy has outside the box of all nearer cells.
     """
-    half = 2.5 * grid.size[0], 2.5 * grid.size[1]
-    reach = _reach(ln_q, theta, half)
+    half = (nodes.rings + 0.5) * grid.size[0], (nodes.rings + 0.5) * grid.size[1]
+    reach = _reach(ln_q, theta, half, nodes.rays)
     within, by = profile.growth(reach)
     flat, _, _ = profile.brightness(reach)
     by_ln_radius = 2 * math.pi * reach.square() * flat
     for step_q, step_theta in ((DIFFERENCE, 0.0), (0.0, DIFFERENCE)):
-        moved = torch.log(_reach(ln_q + step_q, theta + step_theta, half) / reach) / DIFFERENCE
+        moved = torch.log(_reach(ln_q + step_q, theta + step_theta, half, nodes.rays) / reach) / DIFFERENCE
         by = [*by, by_ln_radius * moved]
     still = torch.zeros_like(within)  # moving the centre changes nothing so far away
     outside = torch.stack([1 - within, still, still, *(-part for part in by)], 1).mean(2)
     return outside / (grid.size[0] * grid.size[1])
 
 
-def _reach(ln_q: Tensor, theta: Tensor, half: tuple[float, float]) -> Tensor:
-    """Elliptical radii (M, 8) at which rays from the centre leave a box of this half height and half width."""
-    turn = torch.arange(8, device=theta.device, dtype=theta.dtype) * (math.pi / 8)  # the other half is the same
+def _reach(ln_q: Tensor, theta: Tensor, half: tuple[float, float], rays: int) -> Tensor:
+    """Elliptical radii (M, rays) at which rays from the centre leave a box of this half height and half width."""
+    turn = torch.arange(rays, device=theta.device, dtype=theta.dtype) * (math.pi / rays)  # the other half is the same
     along, across = torch.cos(turn), torch.exp(ln_q) * torch.sin(turn)
     dx = along * torch.cos(theta) - across * torch.sin(theta)
     dy = along * torch.sin(theta) + across * torch.cos(theta)

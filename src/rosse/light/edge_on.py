@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rosse.light.components import ANGLE, Parameter
-from rosse.light.copies import copies_in_frame
+from rosse.light.copies import Light, Nodes, copies_in_frame
 from rosse.light.elliptical import Symmetric
 from rosse.light.psf import FourierGrid
 
@@ -41,13 +41,13 @@ class EdgeOnDisc(Symmetric):
         shape, aliases = values[:, 3:], grid.aliases
         count = values.shape[1] if derivatives else 1
 
-        def rows_at(dx: Tensor, dy: Tensor) -> list[Tensor]:
-            return edge_on_brightness(shape, dx, dy)[:count]
+        def light_of(which: Tensor | slice, nodes: Nodes) -> Light:
+            return Light(lambda dx, dy: edge_on_brightness(shape[which], dx, dy)[:count])
 
         single = shape.to(torch.float32)
         spectra = edge_on_transform(single, grid.ky[:, None], grid.kx)
         folded = None if aliases is None else edge_on_transform(single, aliases.ky, aliases.kx)[0]
-        return spectra if derivatives else spectra[:1], folded, copies_in_frame(rows_at, values[:, 1:3], grid)
+        return spectra if derivatives else spectra[:1], folded, copies_in_frame(light_of, values[:, 1:3], grid)
 
 
 def edge_on_brightness(shape: Tensor, dx: Tensor, dy: Tensor) -> list[Tensor]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rosse.light.components import ANGLE, RATIO, Component, Parameter
-from rosse.light.copies import copies_in_frame, evenly_spread, wings
+from rosse.light.copies import Light, Nodes, copies_in_frame, evenly_spread, wings
 from rosse.light.psf import FourierGrid
 
 
@@ -131,13 +131,15 @@ class Elliptical(Symmetric):
         if grid.aliases is not None:
             at = grid.aliases.ky, grid.aliases.kx
             (folded,) = _round_spectra(transform, shape, at, derivatives=False)
-        rest = evenly_spread(profile, ln_q, theta, grid)
-        count = rest.shape[1] if derivatives else 1
 
-        def rows_at(dx: Tensor, dy: Tensor) -> list[Tensor]:
-            return wings(profile, dx, dy, ln_q=ln_q, theta=theta)[:count]
+        def light_of(which: Tensor | slice, nodes: Nodes) -> Light:
+            some = profile if isinstance(which, slice) else self.profile(shape[which, :-2])
+            q, pa = ln_q[which], theta[which]
+            rest = evenly_spread(some, q, pa, grid, nodes)
+            count = rest.shape[1] if derivatives else 1
+            return Light(lambda dx, dy: wings(some, dx, dy, ln_q=q, theta=pa)[:count], rest[:, :count])
 
-        return spectra, folded, copies_in_frame(rows_at, values[:, 1:3], grid, rest[:, :count])
+        return spectra, folded, copies_in_frame(light_of, values[:, 1:3], grid)
 
 
 def read(transform: Transform, ln_kappa: Tensor, *, derivatives: bool = True) -> tuple[Tensor, Tensor, list[Tensor]]:

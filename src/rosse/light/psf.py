@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from scipy.fft import next_fast_len
@@ -40,6 +41,15 @@ class FourierGrid:
     kx: Tensor
     transfer: Tensor
     aliases: Aliases | None = None
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """Square (B or 1,) of the PSF's width along either axis, pixels; the mean of the bands."""
+        zero_y, next_y = self.ky.abs().argsort(stable=True)[:2].tolist()
+        zero_x, next_x = self.kx.abs().argsort(stable=True)[:2].tolist()
+        passed = torch.stack([self.transfer[..., next_y, zero_x], self.transfer[..., zero_y, next_x]], -1).abs()
+        k2 = torch.stack([self.ky[next_y], self.kx[next_x]]).square()
+        return (2 * (1 - passed) / k2).mean((1, 2)).to(torch.float64)
 
     def shifted(self, centre: Tensor) -> Tensor:
         """Transfer function (B, C, Ky, Kx) times the phase of a shift to `centre` (B, K, 2), x and y in pixels."""
