@@ -115,6 +115,24 @@ def test_neighbours_are_listed_nearest_first(found: Detection) -> None:
         assert all(row in listed[n] for n in near)
 
 
+def test_neighbours_that_will_be_fitted_along_are_listed_and_not_masked(found: Detection) -> None:
+    import rosse
+
+    whole, (cutouts, listed) = found.cutouts, found.cutouts_with_neighbours()
+    assert (cutouts.id == whole.id).all()
+    assert len(listed) > 0
+    opened = ((cutouts.ivar > 0) & (whole.ivar == 0)).any(1).flatten(1).any(1).numpy()
+    has = np.isin(cutouts.id, np.asarray(listed["id"]))
+    np.testing.assert_array_equal(opened, has)
+    assert ((cutouts.ivar > 0) | (whole.ivar == 0)).all()
+    some = np.nonzero(has)[0][:3]
+    near = listed[np.isin(np.asarray(listed["id"]), cutouts.id[some])]
+    fit = rosse.fit(cutouts[some], neighbours=near)
+    assert (fit.neighbours == [(np.asarray(near["id"]) == name).sum() for name in cutouts.id[some]]).all()
+    alone = rosse.fit(cutouts[some])
+    assert (fit.chi2 < alone.chi2).all()
+
+
 def test_the_psf_is_that_of_the_place() -> None:
     from rosse.io import FieldPsf
 

@@ -113,6 +113,29 @@ class Detection:
         near = np.nonzero((distance < reach + reach[row]) & (np.arange(len(x)) != row))[0]
         return near[np.argsort(distance[near], kind="stable")]
 
+    def cutouts_with_neighbours(self) -> tuple[Cutouts, Table]:
+        """All galaxies in one batch, their neighbours not masked, and the list of these that `rosse.fit` takes.
+
+        Neighbours whose centre is outside the frame stay masked.
+        """
+        from astropy.table import Table
+
+        from rosse.detection.stamps import cut
+
+        rows = self.galaxies
+        size = int(np.asarray(self.sources["cutout_size"])[rows].max(initial=self.options.cutout_minimum | 1))
+        x, y = (np.asarray(self.sources[name], dtype=np.float64) for name in ("x_image", "y_image"))
+        half = size // 2
+        along = []
+        for row in rows:
+            near = self.neighbours(int(row))
+            inside = (np.abs(x[near] - np.rint(x[row])) < half) & (np.abs(y[near] - np.rint(y[row])) < half)
+            along.append(near[inside])
+        which = np.concatenate([*along, np.zeros(0, dtype=np.int64)])
+        target = np.repeat(np.asarray(self.sources["id"])[rows], [len(near) for near in along])
+        listed = Table({"id": target, "x": x[which], "y": y[which], "r_e": np.asarray(self.sources["r_half"])[which]})
+        return cut(self, rows, size, along=along), listed
+
     def orientation(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Direction of north (radians from +x to +y) and parity at sources."""
         x, y = (np.asarray(self.sources[name], dtype=np.float64)[rows] for name in ("x_image", "y_image"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +41,9 @@ def cutout_sizes(extent: NDArray[np.float64], options: DetectOptions) -> tuple[N
     return np.array(ladder)[np.minimum(at, len(ladder) - 1)], at == len(ladder)
 
 
-def cut(detection: Detection, rows: NDArray[np.int64], size: int) -> Cutouts:
+def cut(
+    detection: Detection, rows: NDArray[np.int64], size: int, *, along: Sequence[NDArray[np.int64]] = ()
+) -> Cutouts:
     """Cutouts of some sources on one frame.
 
     Parameters
@@ -48,6 +51,7 @@ def cut(detection: Detection, rows: NDArray[np.int64], size: int) -> Cutouts:
     detection : where pixels, segmentation and PSF are taken from.
     rows : (B,) rows of its source table.
     size : side of the frame, odd.
+    along : for each of `rows` the sources that are not masked, because they will be fitted along.
 
     Returns
     -------
@@ -66,7 +70,10 @@ def cut(detection: Detection, rows: NDArray[np.int64], size: int) -> Cutouts:
     ivar = np.zeros_like(flux)
     for i, row in enumerate(rows):
         there, here = _overlap(detection.segmentation.shape, (corner[i, 1] - y0, corner[i, 0] - x0), size)
-        own = _not_neighbours(detection.segmentation[there], int(row) + 1, detection.options.mask_grow)
+        labels = detection.segmentation[there]
+        if len(along):
+            labels = np.where(np.isin(labels, along[i] + 1), 0, labels)
+        own = _not_neighbours(labels, int(row) + 1, detection.options.mask_grow)
         flux[i, :, *here] = detection.flux[:, *there]
         ivar[i, :, *here] = np.where(own, detection.ivar[:, *there], 0.0)
     north, parity = detection.orientation(rows)

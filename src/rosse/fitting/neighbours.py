@@ -24,6 +24,7 @@ from rosse.status import Status
 log = logging.getLogger(__name__)
 
 SHAPES = ("r_e", "n", "q", "pa")
+POSSIBLE = {"r_e": (0.0, np.inf), "n": (0.3, 8.0), "q": (0.02, 1.0)}
 # What is known of a galaxy that nothing is known of: enough to keep a neighbour of few photons from running away.
 BROAD = {"n": (2.0, 2.0), "q": (0.7, 0.4)}
 TIMES = 2.0  # a neighbour's size is known to be its starting value, give or take this many times that
@@ -112,6 +113,9 @@ def read_neighbours(table: Any, cutouts: Cutouts) -> Listed:
             f"{columns[key][int(np.argmax(unknown))]}; leave them out"
         )
     values = {name: np.asarray(columns[name], dtype=np.float64) for name in ("x", "y", *SHAPES) if name in names}
+    for name, (low, high) in POSSIBLE.items():
+        if name in values:  # what a catalogue has for a source that it could not measure
+            values[name] = np.where((values[name] > low) & (values[name] < high), values[name], np.nan)
     return Listed(row=row, values=values)
 
 
