@@ -193,12 +193,11 @@ def split_rhat(chains: Floats) -> Floats:
     between = parts.mean(2).var(1, ddof=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.sqrt((half - 1) / half + between / within)
-    fixed = np.where(between > 0, np.inf, 1.0)
-    return np.asarray(np.where(within > 0, ratio, fixed) + 0 * within)  # NaN stays NaN
+    return np.asarray(np.where(np.ptp(chains, axis=(1, 2)) == 0, 1.0, ratio))  # what is fixed has mixed
 
 
 def effective_draws(chains: Floats) -> Floats:
-    """Number (B,) of independent draws that chains (B, W, T) are worth.
+    """Number (B,) of independent draws that chains (B, W, T) are worth; NaN for what is fixed.
 
     Autocorrelations averaged over walkers, summed until a pair of them is negative (Geyer 1992; Gelman et al. 2013,
     eqs. 11.7 and 11.8).
@@ -213,4 +212,4 @@ def effective_draws(chains: Floats) -> Floats:
     pairs = rho[:, : steps // 2 * 2].reshape(count, -1, 2).sum(2)
     ongoing = np.logical_and.accumulate(pairs > 0, axis=1)
     time = np.maximum(2 * np.where(ongoing, pairs, 0.0).sum(1) - 1, 1 / math.log10(walkers * steps))
-    return np.asarray(np.where(variance > 0, walkers * steps / time, np.nan))
+    return np.asarray(np.where(np.ptp(chains, axis=(1, 2)) > 0, walkers * steps / time, np.nan))

@@ -63,7 +63,7 @@ class Samples:
     @property
     def status(self) -> NDArray[np.int8]:
         """(R,) codes of `Status`: `NOT_CONVERGED` where a parameter's split R-hat is above 1.1."""
-        worst = np.max(list(self.rhat().values()), axis=0)
+        worst = np.fmax.reduce(list(self.rhat().values()))
         code = np.where(worst <= MIXED, Status.OK, Status.NOT_CONVERGED)
         return np.where(np.isfinite(self.chains).all((1, 2, 3)), code, self.fit.status[self.index]).astype(np.int8)
 
@@ -77,7 +77,7 @@ class Samples:
             ):  # fmt: skip
                 about = f"{what} of the posterior: {column.description}"
                 entries.append((Column(name=name + suffix, unit=column.unit, description=about), each))
-        worst, least = np.max(list(self.rhat().values()), axis=0), np.min(list(self.draws().values()), axis=0)
+        worst, least = np.fmax.reduce(list(self.rhat().values())), np.fmin.reduce(list(self.draws().values()))
         entries.append((Column(name="rhat", description="largest split R-hat of all parameters"), worst))
         about = "effective number of independent draws, of the parameter that has the fewest"
         entries.append((Column(name="draws", description=about), least))

@@ -169,7 +169,8 @@ class Setup:
         step = torch.full((self.plan.size,), math.inf, dtype=start.dtype, device=start.device)
         given = dict(self.plan.values("bounds", self.index))
         upright = true_axes(self.plan)
-        positive = len(self.plan.layout.fluxes) > 1  # a part of a galaxy does not take light away
+        counts = self.options.likelihood == "poisson"  # there is no chance of a negative number of photons
+        positive = counts or len(self.plan.layout.fluxes) > 1  # a part of a galaxy does not take light away
         for p, coordinate in enumerate(self.plan.coordinates):
             slot, owner = self.plan.layout.slots[coordinate.slot], self.plan.owners[coordinate.slot]
             step[p] = math.inf if slot.unit in LINEAR_UNITS else slot.step
@@ -185,6 +186,8 @@ class Setup:
                 step[p] = max(1.0, 0.05 * length)
             elif slot.unit == "flux":
                 lower[:, p] = 0.0 if positive else -math.inf
+            elif slot.unit == "level" and counts and len(owner.slots) == 1:
+                lower[:, p] = 0.0
             elif slot.unit not in ("level", "slope"):
                 high = min(slot.upper, 2.0 * max(height, width)) if slot.name == "r_e" else slot.upper
                 high = 1.0 if slot.name == "q" and owner.name in upright else high
