@@ -184,10 +184,8 @@ class Setup:
                 reach = REACH if owner.own_centre and slot.name in owner.start else max(REACH, 0.25 * length)
                 lower[:, p], upper[:, p] = start[:, p] - reach, start[:, p] + reach
                 step[p] = max(1.0, 0.05 * length)
-            elif slot.unit == "flux":
+            elif slot.unit == "flux" or (counts and slot.unit == "level" and len(owner.slots) == 1):
                 lower[:, p] = 0.0 if positive else -math.inf
-            elif slot.unit == "level" and counts and len(owner.slots) == 1:
-                lower[:, p] = 0.0
             elif slot.unit not in ("level", "slope"):
                 high = min(slot.upper, 2.0 * max(height, width)) if slot.name == "r_e" else slot.upper
                 high = 1.0 if slot.name == "q" and owner.name in upright else high
