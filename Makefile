@@ -48,8 +48,9 @@ figures: $(STAMPS)/run ## draw the pictures of README and docs again
 	$(VENV)/bin/rosse demo
 	cp demo/contact-sheet.png demo/recovered.png docs/images/
 
-bench: $(STAMPS)/test ## compare with other fitters: make bench PEERS=folder, see bench/fit.py
-	$(PY) bench/fit.py $(PEERS)
+bench: $(STAMPS)/test ## compare with other fitters: make bench PEERS="--peer pyimfit=python", see bench/fit.py
+	$(PY) bench/fit.py --scaling --out docs/benchmarks.md $(PEERS)
+	$(PY) bench/roofline.py --out docs/benchmarks.md
 
 constraints: $(STAMPS)/venv ## refresh constraints.txt with the newest versions that work together
 	rm -rf .venv-constraints

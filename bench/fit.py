@@ -1,105 +1,236 @@
-"""Single Sersic fits: rosse beside the other fitters, on the same 256 GalSim galaxies.
+"""Galaxy fits: rosse beside every other fitter that is installed, on the same pixels, in the same run.
 
-    python bench/fit.py PEERS [--threads 2]
+    python bench/fit.py                                             # galaxies that GalSim draws now
+    python bench/fit.py --data single.npz --bulge-disc bd.npz       # galaxies of one's own: see simulate.py
+    python bench/fit.py --peer pyimfit=/path/to/bin/python --peer petrofit=/path/to/another/bin/python
 
-PEERS is a folder with `data/single.npz` (images, noise, PSF, truth) and `results/<peer>_single.json` (what each other
-fitter returned, with its seconds per galaxy on one thread of the machine it ran on). Rosse is timed here and now. The
-table says how far the median galaxy with S/N above 300 is from the truth, the bias and the width of the pulls in n.
+Peers are pyimfit, petrofit, statmorph and astrophot. Those that this interpreter can import are run with it; the others
+by the interpreter named. Each has as many processes as there are cores, and rosse one process on all cores; one fitter
+runs at a time. Import is not timed. Peers are given start values (by sep, or `init` of the file); rosse finds its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
-import platform
-import time
-from collections.abc import Mapping
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from machine import cores, load, machine
+from report import Measured, accuracy_table, bulge_disc_table, publish, scaling_table
+from starts import start_values
 
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def line(
-    name: str, seconds: str, values: Mapping[str, np.ndarray], truth: np.ndarray, sigma_n: np.ndarray | None
-) -> str:
-    bright = (truth["snr"] > 300) & np.isfinite(values["n"])
-    error = {
-        "r_e": np.abs(values["re"] / truth["re"] - 1),
-        "n": np.abs(values["n"] / truth["n"] - 1),
-        "q": np.abs(values["q"] - truth["q"]),
-        "mag": np.abs(values["mag"] - truth["mag"]),
-    }
-    cells = [f"{100 * np.median(error[k][bright]):.2f} %" for k in ("r_e", "n")]
-    cells += [f"{np.median(error[k][bright]):.4f}" for k in ("q", "mag")]
-    cells.append(f"{100 * np.median((values['n'] / truth['n'] - 1)[bright]):+.2f} %")
-    width = "-"
-    if sigma_n is not None:
-        low, high = np.percentile(((values["n"] - truth["n"]) / sigma_n)[bright], [16, 84])
-        width = f"{(high - low) / 2:.2f}"
-    return f"| {name} | {seconds} | {int(np.isfinite(values['n']).sum())} | {' | '.join(cells)} | {width} |"
+HERE = Path(__file__).parent
+PEERS = ("pyimfit", "petrofit", "statmorph", "astrophot")
+TITLES = {"psf": "", "psf_point": ", PSF without the pixel"}
+COUNTS, FRAMES = (256, 1024, 4096), (32, 64, 128, 256)
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
 
-def rosse_line(data: Mapping[str, np.ndarray], threads: int) -> str:
-    import torch
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Galaxies that all fitters get: the arrays, and the file they are in."""
 
-    import rosse
-
-    torch.set_num_threads(threads)
-    cutouts = rosse.Cutouts.from_arrays(
-        data["image"], sigma=data["sigma"], psf=data["psf"], zeropoint=float(data["zp"])
-    )
-    rosse.fit(cutouts[:8])  # tables are made once
-    start = time.perf_counter()
-    table = rosse.fit(cutouts).table()
-    seconds = (time.perf_counter() - start) / len(cutouts)
-    keep = np.isin(table["status"], ["ok", "exceeds_frame"])
-    values = {k: np.where(keep, table[c], np.nan) for k, c in (("re", "r_e"), ("n", "n"), ("q", "q"), ("mag", "mag"))}
-    name = f"**rosse {rosse.__version__}** ({threads} thread{'s' if threads > 1 else ''})"
-    return line(name, f"{seconds:.4f}", values, data["truth"], np.asarray(table["sigma_n"]))
-
-
-def peer_line(path: Path, truth: np.ndarray) -> str | None:
-    result = json.loads(path.read_text())
-    rows = result["rows"]
-    if len(rows) < len(truth):
-        return None
-    ok = np.array([row["ok"] for row in rows])
-    values = {
-        k: np.where(ok, [row.get(k, np.nan) for row in rows], np.nan).astype(float) for k in ("re", "n", "q", "mag")
-    }
-    sigma_n = np.array([row.get("e_n", np.nan) for row in rows], dtype=float) if "e_n" in rows[0] else None
-    name = result["peer"] + (", PSF without the pixel" if result["variant"] == "pointpsf" else "")
-    return line(
-        f"{name} {result['version']}", f"{np.median([row['seconds'] for row in rows]):.3f} *", values, truth, sigma_n
-    )
+    data: dict[str, np.ndarray]
+    path: Path
+    bulge_disc: bool
 
 
 def main() -> None:
+    a = arguments()
+    if a.cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: a.cores])
+    busy = load()
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [job for job in (single_job(a, Path(folder)), bulge_disc_job(a, Path(folder))) if job]
+        lines = [heading(a, busy)]
+        for job in jobs:
+            fitted = measured(a, job)
+            table = bulge_disc_table if job.bulge_disc else accuracy_table
+            lines += ["", *table(fitted, job.data["truth"], zeropoint=float(job.data["zp"]), bright=a.bright)]
+        if a.scaling:
+            lines += ["", *scaling(jobs[0], Path(folder))]
+    text = "\n".join(lines)
+    print(text)
+    if a.out:
+        publish(a.out, text)
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("peers", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    with np.load(arguments.peers / "data" / "single.npz") as file:
-        data = {name: file[name] for name in file.files}
-    print(f"256 galaxies of 128 x 128 pixels; rosse on {machine()}\n")
-    print("| fitter | s/galaxy | fitted | r_e | n | q | mag | bias of n | width of pulls in n |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    print(rosse_line(data, arguments.threads))
-    for path in sorted((arguments.peers / "results").glob("*_single.json")):
-        text = peer_line(path, data["truth"])
-        if text:
-            print(text)
-    print("\n\\* as recorded with the peer's results, one thread of another machine: compare seconds with care.")
+    parser.add_argument("--data", type=Path, help="galaxies of one component each; drawn by GalSim without it")
+    parser.add_argument("--bulge-disc", type=Path, help="galaxies of two components")
+    parser.add_argument("--simulate", type=int, default=256, metavar="N", help="draw so many, and N / 4 of two")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="interpreter of a peer")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this peer, not all that are there")
+    parser.add_argument("--limit", type=int, help="peers fit only the first so many galaxies")
+    parser.add_argument("--cores", type=int, help="so many of the cores that are there")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="of rosse; both without it, where there is a GPU")
+    parser.add_argument("--bright", type=float, default=300.0, help="errors are those of galaxies of at least this S/N")
+    parser.add_argument("--seconds", type=float, default=5.0, help="rosse fits all again and again for so long")
+    parser.add_argument("--scaling", action="store_true", help="also rosse with number of galaxies and frame size")
+    parser.add_argument("--out", type=Path, help="page whose figures are replaced, docs/benchmarks.md")
+    a = parser.parse_args()
+    known = {name: sys.executable for name in PEERS if importlib.util.find_spec(name)}
+    for text in a.peer:
+        name, _, python = text.partition("=")
+        if name not in PEERS or not python:
+            parser.error(f"--peer {text}: one of {', '.join(PEERS)} is wanted, with =PYTHON")
+        known[name] = python
+    a.peer = {name: python for name, python in known.items() if not a.only or name in a.only}
+    return a
+
+
+def heading(a: argparse.Namespace, busy: float) -> str:
+    names = [str(path.name) for path in (a.data, a.bulge_disc) if path] or ["galaxies drawn by bench/simulate.py"]
+    return f"On {machine()}; {', '.join(names)}; load before the run {busy:.1f}."
+
+
+# --- the galaxies --------------------------------------------------------------------------------------------------
+
+
+def single_job(a: argparse.Namespace, folder: Path) -> Job | None:
+    data = read(a.data) if a.data else simulated(a.simulate, bulge_disc=False)
+    return job_of(data, folder / "single.npz", bulge_disc=False)
+
+
+def bulge_disc_job(a: argparse.Namespace, folder: Path) -> Job | None:
+    if a.data and not a.bulge_disc:
+        return None
+    data = read(a.bulge_disc) if a.bulge_disc else simulated(max(a.simulate // 4, 1), bulge_disc=True)
+    return job_of(data, folder / "bulge_disc.npz", bulge_disc=True)
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def simulated(count: int, *, bulge_disc: bool) -> dict[str, np.ndarray]:
+    from simulate import simulate
+
+    return simulate(count, bulge_disc=bulge_disc)
+
+
+def job_of(data: dict[str, np.ndarray], path: Path, *, bulge_disc: bool) -> Job:
+    names = ("image", "sigma", "psf", "psf_point", "zp")
+    start = start_values(data, bulge_disc=bulge_disc)
+    np.savez(path, start=start, **{name: data[name] for name in names})
+    return Job(data=data, path=path, bulge_disc=bulge_disc)
+
+
+# --- the fitters ---------------------------------------------------------------------------------------------------
+
+
+def measured(a: argparse.Namespace, job: Job) -> list[Measured]:
+    """Every fitter, rosse first."""
+    lines = [measure_rosse(job, device, a.seconds) for device in devices(a.device)]
+    for name, python in a.peer.items():
+        about = described(name)
+        if job.bulge_disc and not about["BULGE_DISC"]:
+            continue
+        for psf in about["PSFS"][: 1 if job.bulge_disc else None]:
+            print(f"{name}, {psf} ...", file=sys.stderr, flush=True)
+            lines.append(measure_peer(job, name, python, psf=psf, count=min(a.limit or 10**9, len(job.data["image"]))))
+    return lines
+
+
+def devices(wanted: str | None) -> list[str]:
+    import torch
+
+    if wanted:
+        return [wanted]
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def described(name: str) -> dict:
+    """The constants at the top of an adapter, which cannot be imported without its peer."""
+    import ast
+
+    tree = ast.parse((HERE / "peers" / f"{name}.py").read_text())
+    plain = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)]
+    wanted = {node.targets[0].id: node.value for node in plain}
+    return {key: ast.literal_eval(wanted[key]) for key in ("TITLE", "PSFS", "BULGE_DISC")}
+
+
+def run_rosse(data: Path, *options: str) -> dict:
+    out = data.with_suffix(".rosse.json")
+    command = [sys.executable, HERE / "run_rosse.py", data, out, "--cores", str(cores()), *options]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    return json.loads(out.read_text())
+
+
+def measure_rosse(job: Job, device: str, seconds: float) -> Measured:
+    options = ["--bulge-disc"] if job.bulge_disc else []
+    result = run_rosse(job.path, "--device", device, "--seconds", str(seconds), *options)
+    where = f"torch {result['torch']}" + (f", {result['device']}" if device == "cuda" else "")
+    return Measured(
+        title=f"**rosse** {result['version']} ({where})",
+        workers="1 GPU" if device == "cuda" else str(cores()),
+        rate=result["rate"],
+        memory=result.get("device_memory", result["peak_memory"]),
+        rows=result["rows"],
+    )
+
+
+def measure_peer(job: Job, name: str, python: str, *, psf: str, count: int) -> Measured:
+    """A peer in as many processes as cores, each with its share of the first `count` galaxies."""
+    shares, outs = [], []
+    workers = min(cores(), count)
+    for first in range(workers):
+        outs.append(job.path.with_suffix(f".{name}.{first}.json"))
+        share = ["--first", str(first), "--step", str(workers), "--count", str(count), "--psf", psf]
+        command = [python, "-m", "peers", name, job.path, outs[-1], *share]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        where = os.environ | ONE_THREAD | {"PYTHONPATH": str(HERE)}
+        # in a folder of its own: some peers write logs wherever they are
+        shares.append(subprocess.Popen(command, cwd=job.path.parent, env=where, text=True, **pipes))
+    for share in shares:  # all have imported what they need
+        while (line := share.stdout.readline()).strip() != "ready":
+            if not line:
+                raise SystemExit(f"{name} did not run under {python}")
+    for share in shares:
+        share.stdin.write("go\n")
+        share.stdin.flush()
+    for share in shares:
+        share.communicate()
+    results = [json.loads(out.read_text()) for out in outs]
+    slowest = max(sum(row["seconds"] for row in result["rows"]) for result in results)
+    return Measured(
+        title=f"{described(name)['TITLE']} {results[0]['version']}{TITLES[psf]}", rate=count / slowest,
+        rows=sorted((row for result in results for row in result["rows"]), key=lambda row: row["i"]),
+        memory=sum(result["peak_memory"] for result in results), workers=str(workers),
+    )  # fmt: skip
+
+
+# --- how cost grows ------------------------------------------------------------------------------------------------
+
+
+def scaling(job: Job, folder: Path) -> list[str]:
+    """Rosse with the number of galaxies, and with the frame around the same galaxies."""
+    by_count = [(count, run_rosse(job.path, "--catalogue", str(count))) for count in COUNTS]
+    data, by_frame = framed(), []
+    for frame in FRAMES:
+        path, cut = folder / f"frame{frame}.npz", (data["image"].shape[-1] - frame) // 2
+        inner = slice(cut, cut + frame)
+        smaller = {name: data[name][:, inner, inner] for name in ("image", "sigma")}
+        np.savez(path, **smaller, psf=data["psf"], zp=data["zp"])
+        by_frame.append((frame, run_rosse(path, "--seconds", "4")))
+    return scaling_table(by_count, by_frame, side=job.data["image"].shape[-1])
+
+
+def framed() -> dict[str, np.ndarray]:
+    """Galaxies that are small enough for the smallest frame, in the largest."""
+    from simulate import Ranges, simulate
+
+    return simulate(128, size=max(FRAMES), ranges=Ranges(n=(0.7, 3.0), re=(2.0, 4.0), snr=(100.0, 300.0)))
 
 
 if __name__ == "__main__":

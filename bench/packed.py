@@ -9,8 +9,6 @@ Files are in the page cache: what is compared is the format, not the disk.
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 import tempfile
 import time
@@ -20,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from machine import machine
 
 COUNT, BATCH, TRIALS = 10_000, 64, 30
 SHAPE = (3, 64, 64)
@@ -128,12 +128,6 @@ def batches(read: Reader, flux: np.ndarray, rng: np.random.Generator) -> float:
 
 def size(path: Path) -> float:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
-
-
-def machine() -> str:
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    name = next((line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line), "")
-    return f"{name or platform.processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def report(rows: list[tuple[str, float, float, float]]) -> None:

@@ -1,0 +1,101 @@
+"""The comparison with other fitters runs from a clone, and its table says what was measured."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return pytest.importorskip("report")
+
+
+def truth(count: int) -> np.ndarray:
+    table = np.ones(count, dtype=[(name, "f8") for name in ("snr", "mag", "re", "n", "q")])
+    table["snr"], table["mag"] = 500.0, 20.0
+    return table
+
+
+def fitter(report, *, n: float, chi2: float, rate: float, count: int):
+    rows = [
+        {
+            "i": i,
+            "ok": True,
+            "flux": 10.0,
+            "re": 1.0,
+            "n": n + 0.01 * (i % 3 - 1),
+            "q": 1.0,
+            "sigma_n": 0.01,
+            "chi2": chi2,
+        }
+        for i in range(count)
+    ]
+    return report.Measured(title="a fitter", workers="2", rate=rate, memory=100.0, rows=rows)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_bias_of_n_and_difference_of_chi2_are_those_that_were_put_in(report) -> None:
+    ours = fitter(report, n=1.0, chi2=100.0, rate=400.0, count=30)
+    theirs = fitter(report, n=1.1, chi2=103.0, rate=8.0, count=9)
+    theirs.rows[0] |= {"ok": False, "chi2": 1e9, "n": 50.0}
+    *_, first, second = report.accuracy_table([ours, theirs], truth(30), zeropoint=22.5, bright=300.0)
+    names = cells("| fitter | cores | rate | ratio | fitted | re | n | q | mag | bias | width | chi2 | memory |")
+    first, second = (dict(zip(names, cells(line), strict=True)) for line in (first, second))
+    assert second["ratio"] == "50"
+    assert second["fitted"] == "8 of 9"
+    assert second["bias"] == "+10.00 %"
+    assert second["chi2"] == "+3.00"
+    assert (first["bias"], first["mag"], first["width"]) == ("+0.00 %", "0.0000", "1.00")
+
+
+def test_what_was_not_measured_is_a_dash(report) -> None:
+    one = fitter(report, n=1.0, chi2=100.0, rate=1.0, count=5)
+    for row in one.rows:
+        del row["sigma_n"], row["chi2"]
+    line = report.accuracy_table([one, one], truth(5), zeropoint=22.5, bright=1e9)[-1]
+    assert "nan" not in line
+    assert cells(line)[5:11] == ["-"] * 6
+
+
+def test_only_what_stands_between_the_markers_is_replaced(report, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.publish(page, "new")
+    report.publish(page, "newer")
+    assert page.read_text() == f"before\n{report.BEGIN}\nnewer\n{report.END}\nafter\n"
+    page.write_text("no markers")
+    with pytest.raises(SystemExit, match="has no"):
+        report.publish(page, "new")
+
+
+@pytest.mark.parametrize("script", ["fit.py", "roofline.py"])
+def test_the_page_has_a_place_for_the_figures(script: str) -> None:
+    text = (BENCH.parent / "docs" / "benchmarks.md").read_text()
+    assert re.search(rf"<!-- figures of bench/{script} -->.*<!-- end of the \w+ -->", text, flags=re.DOTALL)
+
+
+@pytest.mark.slow
+def test_one_command_measures_rosse_on_galaxies_of_its_own() -> None:
+    pytest.importorskip("galsim", reason="the galaxies are drawn with GalSim: pip install 'rosse[demo]'")
+    options = ["--simulate", "8", "--limit", "4", "--bright", "0", "--seconds", "0"]
+    done = subprocess.run([sys.executable, BENCH / "fit.py", *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    single, pair = [cells(line) for line in done.stdout.splitlines() if line.startswith("| **rosse**")]
+    for line, fitted in ((single, "8 of 8"), (pair, "2 of 2")):
+        assert line[4] == fitted
+        assert float(line[2]) > 0
+        errors = [float(cell.removesuffix("%")) for cell in line[5:9]]
+        assert np.isfinite(errors).all()
+    assert abs(float(single[9].removesuffix("%"))) < 10  # bias of n: starts at 2, truth is 0.5 to 6
