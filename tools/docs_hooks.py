@@ -66,6 +66,19 @@ def fit_columns() -> str:
     return _columns((name, str(table[name].unit or ""), table[name].description) for name in listed)
 
 
+def components() -> str:
+    """Every component with its parameters."""
+    from rosse.light.known import COMPONENTS
+
+    rows = []
+    for make in COMPONENTS.values():
+        component = make()
+        own = [slot for slot in component.slots if slot.unit not in ("flux", "pixel")]
+        says = (type(component).__doc__ or "").strip().partition("\n")[0].replace("``", "`")
+        rows.append((f"`{type(component).__name__}`", ", ".join(f"`{slot.name}`" for slot in own), says))
+    return _table(("component", "parameters", "what it is"), rows)
+
+
 def _columns(columns: Iterable[tuple[str, str, str]]) -> str:
     """Names with their errors on one line: a `sigma_` column says nothing new."""
     known = list(columns)
@@ -109,4 +122,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "source columns": source_columns,
     "fit columns": fit_columns,
     "commands": commands,
+    "components": components,
 }

@@ -93,7 +93,7 @@ def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
         False: none, whatever lies beside the images.
     psf_has_pixel : whether PSF stamps contain the integration over the pixel; the survey's, else yes.
     psf_oversampling : pixels of PSF stamps along one pixel of the image, 1 if not given
-        The PSFs of undersampled instruments (HST, JWST, Euclid) come finer than their images; they are used as they are.
+        PSFs of undersampled instruments (HST, JWST, Euclid) come finer than their images; they are used as they are.
     mask : files in the same way; False: none, whatever lies beside the images.
     mask_kind : ``"bool"`` (default): non-zero is left out. ``"bits"``: bits of `mask_bits` are left out.
         ``"segmentation"`` (default of the GALMOSS pattern): the value at the centre is the galaxy, pixels of any other
@@ -111,7 +111,8 @@ def read_cutouts(  # noqa: PLR0913 - what to read and what overrides the files, 
     """
     entries = list_cutouts(
         source, survey=survey, pattern=pattern, sigma=sigma, variance=variance, ivar=ivar, weight=weight, psf=psf,
-        psf_has_pixel=psf_has_pixel, psf_oversampling=psf_oversampling, mask=mask, mask_kind=mask_kind, mask_bits=mask_bits, bands=bands, scale=scale,
+        psf_has_pixel=psf_has_pixel, psf_oversampling=psf_oversampling, mask=mask, mask_kind=mask_kind,
+        mask_bits=mask_bits, bands=bands, scale=scale,
         zeropoint=zeropoint, gain=gain, extension=extension, estimate_noise=estimate_noise,
     )  # fmt: skip
     cutouts, broken = load_cutouts(entries)
