@@ -52,13 +52,21 @@ def for_each(work: Callable[[Batch], None], parts: Iterator[Batch], advance: Cal
 
     Small batches keep one core busy and no more: many of them side by side are quicker than each on all cores.
     """
-    threads = torch.get_num_threads()
+    whole = list(parts)
+    threads = min(torch.get_num_threads(), len(whole))
+    if threads <= 1:
+        for part in whole:  # a single one has all cores for itself
+            work(part)
+            if advance is not None:
+                advance(len(part.index))
+        return
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads) as pool:
-            _feed(pool, threads, work, parts, advance)
+            _feed(pool, threads, work, iter(whole), advance)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _feed(

@@ -187,11 +187,11 @@ class _Run:
 
     def _minimise(self, setup: Setup, problem: Problem, trials: tuple[Trial, ...]) -> Minimum:
         """From the best of some starts to the minimum, over pixels twice as wide where there are enough."""
-        coarse = problem.coarser()
-        vector, limits, steps = self._start(setup, coarse or problem, trials)
-        if coarse is not None and len(trials) == 1:
+        *coarser, problem = problem.levels()
+        vector, limits, steps = self._start(setup, coarser[0] if coarser else problem, trials)
+        for coarse in coarser[len(trials) > 1 :]:  # several starts have been raced on the widest pixels already
             first = minimise(coarse.evaluate, vector, limits, max_iterations=30, tolerance=COARSE_TOLERANCE)
-            vector, steps = first.vector, first.evaluations
+            vector, steps = first.vector, steps + first.evaluations
         options = self.options
         last = minimise(
             problem.evaluate, vector, limits, max_iterations=options.max_iterations, tolerance=options.tolerance
@@ -302,7 +302,7 @@ def _lost(minimum: Minimum, covariance: Tensor, problem: Problem, frame: tuple[i
 def _light_in_frame(problem: Problem, vector: Tensor) -> Tensor:
     """Fraction (B,) of the galaxy's flux that falls in the frame; coarse pixels tell it as well as fine ones."""
     plan = problem.plan
-    problem = problem.coarser() or problem
+    problem = problem.levels()[0]
     local, own = problem.local(vector), own_fluxes(plan)
     for i, slot in enumerate(plan.layout.slots):
         if slot.unit in LINEAR_UNITS and i not in own:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from rosse.fitting.plan import Plan
+from rosse.light.model import Model
 from rosse.light.psf import FourierGrid
-from rosse.light.render import draw, unit_rows
+from rosse.light.render import Layout, draw, unit_rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,9 +65,11 @@ class View:
         return replace(self, flux=4 * mean, root=root, grid=grid, zoom=2 * self.zoom)
 
 
-SMALLEST_FRAME = 40  # a frame smaller than this is not halved
+SMALLEST_FRAME = 40  # pixels are not made wider than leaves so many of them
+LARGE_FRAME = 256  # from here on they are widened more than once
 VALUES_IN_CACHE = 2**20  # pixels of derivative images that are drawn at once
 VALUES_ON_GPU = 2**29
+VALUES_IN_MEMORY = 2**27  # derivative images of one galaxy beyond this are never all there at once
 SMALLEST_COUNT = 1e-6  # of a model under Poisson noise: an image drawn in Fourier space may ring below 0
 
 
@@ -120,6 +123,16 @@ class Problem:
         view = None if self.poisson else self.view.coarser()
         return None if view is None else replace(self, view=view)
 
+    def levels(self) -> list[Problem]:
+        """The same problem on ever wider pixels, widest first and itself last: first steps are cheap there."""
+        found = [self]
+        while len(found) == 1 or min(found[0].view.grid.frame) >= LARGE_FRAME:
+            coarse = found[0].coarser()
+            if coarse is None:
+                break
+            found.insert(0, coarse)
+        return found
+
     def drawn(self, local: Tensor) -> Tensor:
         """Images (B, C, H, W) of slots (B, C, L) in the pixels of the view."""
         return draw(self.plan.layout, local, self.view.grid)
@@ -131,12 +144,13 @@ class Problem:
         stays in the cache is drawn twice as fast.
         """
         some = self if len(rows) == len(self.offset) else self.rows(rows)
-        step = some._drawn_at_once()
+        step, each = some._drawn_at_once(), some.view.flux[0].numel() * self.plan.layout.size
+        slots = Problem._slots_in_parts if each > VALUES_IN_MEMORY and not self.poisson else Problem._slots
         if step >= len(rows):
-            chi2, gradient, normal = some._slots(vector)
+            chi2, gradient, normal = slots(some, vector)
         else:
             pieces = [torch.arange(i, min(i + step, len(rows)), device=rows.device) for i in range(0, len(rows), step)]
-            parts = [some.rows(piece)._slots(vector[piece]) for piece in pieces]
+            parts = [slots(some.rows(piece), vector[piece]) for piece in pieces]
             chi2, gradient, normal = (torch.cat(part) for part in zip(*parts, strict=True))
         factor, _ = self._to_view()
         matrix = self.plan.matrix.to(vector.device) * factor[:, None]
@@ -206,6 +220,33 @@ class Problem:
         normal = (flat @ flat.transpose(-1, -2)).to(torch.float64)
         gradient = (flat @ residual[..., None])[..., 0].to(torch.float64)
         return chi2, gradient * scales, normal * scales[..., None] * scales[..., None, :]
+
+    def _slots_in_parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same as `_slots` for a large frame: two components at a time, the second drawn again for each first."""
+        layout, view = self.plan.layout, self.view
+        local = self.local(vector)
+        residual = ((view.flux - draw(layout, local, view.grid)) * view.root).flatten(2)
+        chi2 = residual.square().sum((1, 2), dtype=torch.float64)
+        shape = (*local.shape, layout.size)
+        gradient, normal = torch.zeros_like(local), torch.zeros(shape, dtype=local.dtype, device=local.device)
+        for i, first in enumerate(layout.places):
+            rows = self._component(local, i)
+            gradient[..., first] = (rows @ residual[..., None])[..., 0].to(torch.float64)
+            normal[..., first, first] = (rows @ rows.transpose(-1, -2)).to(torch.float64)
+            for j in range(i):
+                second = layout.places[j]
+                both = (rows @ self._component(local, j).transpose(-1, -2)).to(torch.float64)
+                normal[..., first, second] = both
+                normal[..., second, first] = both.transpose(-1, -2)
+        scales = layout.scales(local)
+        return chi2, gradient * scales, normal * scales[..., None] * scales[..., None, :]
+
+    def _component(self, local: Tensor, index: int) -> Tensor:
+        """Unit rows of one component in units of the noise, (B, C, R, H W)."""
+        component, place = self.plan.layout.model.components[index], self.plan.layout.places[index]
+        rows = unit_rows(Layout(model=Model((component,))), local[..., place], self.view.grid)
+        rows *= self.view.root[:, :, None]
+        return rows.flatten(3)
 
     def _drawn_at_once(self) -> int:
         """How many galaxies: their images with all derivatives are what must fit."""
