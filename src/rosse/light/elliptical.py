@@ -35,6 +35,9 @@ class Transform(NamedTuple):
     step: float
 
 
+ONE_BY_ONE = 2**22  # frequencies of one image beyond which its rows are transformed one after the other
+
+
 @dataclass(frozen=True, repr=False)
 class Symmetric(Component):
     """A component that half a turn does not change: its transform around its centre is real."""
@@ -62,6 +65,9 @@ class Symmetric(Component):
         lead, derivatives = values.shape[:2], rows.shape[2] > 1
         spectra, folded, copies = self.drawn(values.flatten(0, 1), grid, derivatives=derivatives)
         response = grid.shifted(values[..., 1:3])
+        if response[0, 0].numel() > ONE_BY_ONE:
+            self._one_by_one(response, spectra, copies.view(*lead, *copies.shape[1:]), grid, rows)
+            return
         out = response.new_empty(*response.shape[:2], rows.shape[2], *response.shape[2:])
         for i, part in enumerate(spectra):  # slopes as if nothing were folded: they need not be as exact
             own = part.view(*lead, *part.shape[1:])
@@ -74,6 +80,21 @@ class Symmetric(Component):
             light = grid.aliases.light(response, folded.view(*lead, -1), values[..., 1:3])
             grid.aliases.add(out[:, :, :3], light)
         torch.sub(grid.to_images(out), copies.view(*lead, *copies.shape[1:]), out=rows)
+
+    @staticmethod
+    def _one_by_one(response: Tensor, spectra: list[Tensor], copies: Tensor, grid: FourierGrid, rows: Tensor) -> None:
+        """The same for a large frame, where the spectra of all rows would not fit; what is folded is left out there."""
+        lead = copies.shape[:2]
+        first = response * spectra[0].view(*lead, *spectra[0].shape[1:])
+        for i in range(rows.shape[2]):
+            if i == 1:
+                spectrum = first * (-1j * grid.kx)
+            elif i == 2:
+                spectrum = first * (-1j * grid.ky[:, None])
+            else:
+                part = spectra[max(i - 2, 0)]
+                spectrum = response * part.view(*lead, *part.shape[1:]) if i else first
+            torch.sub(grid.to_images(spectrum), copies[:, :, i], out=rows[:, :, i])
 
 
 class Profiles(ABC):
