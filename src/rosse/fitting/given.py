@@ -94,7 +94,10 @@ def check_numbers(
         There are too few or too many, or some cannot be; the message names the rows.
     """
     fits = values.shape in ((1,), (count,)) or (
-        values.ndim == 2 and what.startswith("fixed") and values.shape[0] in (1, count) and values.shape[1] == bands
+        values.ndim == 2
+        and what.startswith(("fixed", "prior"))
+        and values.shape[0] in (1, count)
+        and values.shape[1] == bands
     )
     if not fits:
         raise InputError(f"{what} has the shape {values.shape}; one number, or {count}, one for each galaxy, is wanted")

@@ -81,11 +81,13 @@ class Prior:
     ----------
     slot : which.
     mean, sigma : (B,) in pixels and radians, not in logarithms.
+    band : which; None: all, or all together where they share it.
     """
 
     slot: int
     mean: Tensor
     sigma: Tensor
+    band: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -271,8 +273,8 @@ class Problem:
         for prior in self.priors:
             slot = self.plan.layout.slots[prior.slot]
             matrix = self.plan.matrix[:, prior.slot].to(vector.device)
-            bands = range(local.shape[1]) if not bool((matrix == matrix[:1]).all()) else range(1)
-            for c in bands:
+            count = 1 if bool((matrix == matrix[:1]).all()) else local.shape[1]
+            for c in range(count) if prior.band is None else (prior.band,):
                 at = local[:, c, prior.slot]
                 value, slope = (torch.exp(at), torch.exp(at)) if slot.log else (at, torch.ones_like(at))
                 gap = value - prior.mean

@@ -55,7 +55,7 @@ def draw_profile(axis: Axes, fit: Fit, row: int, band: int, *, isophotes: bool) 
         return
     value, error = level.of(seen.mean[good]), level.error(seen.mean[good], seen.error[good])
     axis.errorbar(seen.radius[good] * scale, value, error, fmt="o", ms=3.5, lw=1, color=DATA, label="image")
-    _draw_models(axis, fit, row, band, ellipse, level)
+    _draw_models(axis, fit, row, band, ellipse=ellipse, level=level)
     axis.set_xscale("log")
     faint = float(np.min(seen.mean[good]))
     low, high = level.of(np.array([0.3 * faint, 2 * float(np.max(seen.mean[good]))]))
@@ -168,7 +168,7 @@ def isophote_profile(image: Pixels, ivar: Pixels, ellipse: tuple[float, float, f
 
 
 def _draw_models(
-    axis: Axes, fit: Fit, row: int, band: int, ellipse: tuple[float, float, float, float], level: _Level
+    axis: Axes, fit: Fit, row: int, band: int, *, ellipse: tuple[float, float, float, float], level: _Level
 ) -> None:
     """The whole model, and each of its components where there are several."""
     scale, _ = _length(fit, row)

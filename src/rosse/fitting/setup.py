@@ -192,8 +192,8 @@ class Setup:
                 lower[:, p], upper[:, p] = _log(slot.lower, slot.log), _log(high, slot.log)
             if coordinate.slot in given and not coordinate.degree:
                 least, most = self._bounds(coordinate.slot, given[coordinate.slot], start[:, p])
-                lower[:, p] = least if slot.unit else torch.maximum(lower[:, p], least)
-                upper[:, p] = most if slot.unit else torch.minimum(upper[:, p], most)
+                bounds = (least, most) if slot.unit else (least.maximum(lower.T[p]), most.minimum(upper.T[p]))
+                lower.T[p], upper.T[p] = bounds
         free = torch.ones(self.plan.size, dtype=torch.bool, device=start.device)
         return Limits(lower=lower, upper=upper, free=free, step=step)
 
@@ -217,16 +217,21 @@ class Setup:
 
     def _priors(self) -> tuple[Prior, ...]:
         found = []
-        for slot_at, (mean, sigma) in self.plan.values("prior", self.index):
+        for slot_at, pair in self.plan.values("prior", self.index):
+            mean, sigma = np.broadcast_arrays(*(v if v.ndim == 2 else v[:, None] for v in pair))
             slot = replace(self.plan.layout.slots[slot_at], log=False)  # in pixels, not in their logarithm
             known = np.isfinite(mean) & np.isfinite(sigma)
-            found.append(
-                Prior(
-                    slot=slot_at,
-                    mean=to_fit(slot, np.where(known, mean, 0.0), self.cutouts, arcsec=self.arcsec),
-                    sigma=width_to_fit(slot, np.where(known, sigma, np.inf), self.cutouts, arcsec=self.arcsec),
+            for band in range(mean.shape[1]):
+                use = known[:, band]
+                value, width = np.where(use, mean[:, band], 0.0), np.where(use, sigma[:, band], np.inf)
+                found.append(
+                    Prior(
+                        slot=slot_at,
+                        mean=to_fit(slot, value, self.cutouts, arcsec=self.arcsec),
+                        sigma=width_to_fit(slot, width, self.cutouts, arcsec=self.arcsec),
+                        band=band if mean.shape[1] > 1 else None,
+                    )
                 )
-            )
         return tuple(found)
 
     def _shares(self, trial: Trial) -> dict[str, float]:

@@ -89,7 +89,8 @@ class Component(ABC):
         table: lengths in arcsec (pixels where the scale is unknown), `pa` in degrees east of north, `x` and `y` in
         pixels of the image.
     bounds : narrower bounds, e.g. ``{"n": (0.5, 6)}``, in the same units.
-    prior : mean and one-sigma width of what is known beforehand, e.g. ``{"n": (4.0, 0.5)}``, in the same units.
+    prior : mean and one-sigma width of what is known beforehand, e.g. ``{"n": (4.0, 0.5)}``, in the same units; each a
+        number, one per galaxy, or one per galaxy and band (B, C).
     start : starting values instead of those that the pixels suggest: a number, or one per galaxy, in the same units.
     bands : how a parameter may change from band to band: ``"free"``, or the degree of a polynomial in wavelength. What
         is not named is the same in all bands; fluxes are always free.

@@ -55,7 +55,7 @@ def ferrers(r: Tensor, r_out: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     return (1 - inner).clamp_min(TINY) ** alpha * (r < r_out)  # at the end the gradient of x**alpha may be infinite
 
 
-def core_sersic(r: Tensor, r_e: Tensor, n: Tensor, r_b: Tensor, alpha: Tensor, gamma: Tensor) -> Tensor:
+def core_sersic(r: Tensor, r_e: Tensor, n: Tensor, *, r_b: Tensor, alpha: Tensor, gamma: Tensor) -> Tensor:
     """Core-Sersic profile (Graham et al. 2003, eq. 5; Trujillo et al. 2004, eq. 5)."""
     ratio = (r / r_b).clamp_min(1e-6)
     # ln(1 + (r_b / r)^alpha) and the like without powers that overflow

@@ -44,7 +44,8 @@ class Model:
         names = [component.name for component in self.components]
         if not names:
             raise OptionError("a model needs at least one component")
-        if len(names) > 1 and (len(set(names)) < len(names) or "" in names):
+        alone = len(self._galaxies) == 1  # beside a sky it needs no name
+        if len(set(names)) < len(names) or ("" in names and not alone):
             raise OptionError(
                 f"components that add up need names of their own, e.g. Sersic('bulge'); these came: {names}"
             )
@@ -65,8 +66,13 @@ class Model:
         """
         return self._with(Tie(what=what, to=to, ratio=ratio, at_most=True))
 
+    @property
+    def _galaxies(self) -> list[Component]:
+        """Components that have a flux: all but the sky."""
+        return [component for component in self.components if component.slots[0].unit == "flux"]
+
     def prefix(self, component: Component) -> str:
-        """Prefix of a component's columns, ``"bulge_"``; nothing for a model of one component."""
+        """Prefix of a component's columns, ``"bulge_"``; nothing for a model of one component, or one without a name."""
         return f"{component.name}_" if component.name and len(self.components) > 1 else ""
 
     def place(self, name: str) -> tuple[int, int]:

@@ -167,8 +167,12 @@ def gaussian_psf(fwhm: float, size: int) -> Tensor:
 
 
 def _padded(length: int, stamp: int) -> int:
-    """Grid length: the frame, a border of a quarter of it and at least half a PSF, and the whole PSF."""
-    return int(next_fast_len(max(length + max(length // 4, stamp // 2 + 1, 8), stamp), real=True))
+    """Grid length: the frame, a border of a quarter of it and at least half a PSF, and the whole PSF.
+
+    A multiple of 4, so that pixels can be made twice as wide.
+    """
+    least = max(length + max(length // 4, stamp // 2 + 1, 8), stamp)
+    return 4 * int(next_fast_len(-(-least // 4), real=True))
 
 
 def _sinc(k: Tensor) -> Tensor:

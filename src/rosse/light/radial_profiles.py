@@ -251,7 +251,8 @@ class CoreSersic(RadialProfile):
         )
 
     def formula(self, radius: Tensor, *values: Tensor) -> Tensor:
-        return formulas.core_sersic(radius, *values)
+        r_e, n, r_b, alpha, gamma = values
+        return formulas.core_sersic(radius, r_e, n, r_b=r_b, alpha=alpha, gamma=gamma)
 
 
 @final

@@ -48,48 +48,68 @@ class Fitting:
     device: str = "cpu"
     figures: Path | None = None
 
-    def rows(self, cutouts: Cutouts) -> pa.Table:
-        """One row per cutout, in their order; one that makes the fit raise costs the others nothing."""
+    def rows(self, cutouts: Cutouts, sky: NDArray[np.float64] | None = None) -> pa.Table:
+        """One row per cutout, in their order; one that makes the fit raise costs the others nothing.
+
+        Parameters
+        ----------
+        cutouts : B galaxies.
+        sky : (B, C) one-sigma uncertainty of the sky that was taken off, flux per pixel. With it, the sky of each
+            cutout is fitted as well, as far as it is uncertain, so that it is part of all errors.
+        """
         with one_thread():
             try:
-                return self._fitted(cutouts)
+                return self._fitted(cutouts, sky)
             except RosseError:
                 raise  # the caller's mistake, the same for every galaxy
             except Exception as err:
                 log.warning("a batch of %d galaxies failed (%s); they are fitted one by one", len(cutouts), _why(err))
-            return pa.concat_tables([self._single(cutouts[i]) for i in range(len(cutouts))])
+            each = range(len(cutouts))
+            return pa.concat_tables([self._single(cutouts[i], None if sky is None else sky[[i]]) for i in each])
 
-    def columns(self, bands: tuple[str, ...], *, scale: bool) -> pa.Schema:
-        """Columns of `rows`; `scale` says whether lengths are in arcsec."""
+    def columns(self, bands: tuple[str, ...], *, scale: bool, sky: bool = False) -> pa.Schema:
+        """Columns of `rows`; `scale` says whether lengths are in arcsec, `sky` whether the sky is fitted as well."""
         import torch
 
         from rosse.cutouts import Cutouts
 
         nothing = torch.zeros(1, len(bands), 3, 3)
         size = torch.full((1,), 1.0 if scale else torch.nan)
-        return self._blank(Cutouts(flux=nothing, ivar=nothing, bands=bands, scale=size)).schema
+        unknown = np.full((1, len(bands)), np.nan) if sky else None
+        return self._blank(Cutouts(flux=nothing, ivar=nothing, bands=bands, scale=size), unknown).schema
 
-    def _fitted(self, cutouts: Cutouts) -> pa.Table:
+    def _fitted(self, cutouts: Cutouts, sky: NDArray[np.float64] | None) -> pa.Table:
         from rosse.fitting import fit
 
-        result = fit(cutouts.to(self.device), self.model, options=self.options)
+        result = fit(cutouts.to(self.device), self._model(sky), options=self.options)
         if self.figures is not None:
             _draw(result, self.figures)
         return to_arrow(result.table())
 
-    def _single(self, cutout: Cutouts) -> pa.Table:
+    def _model(self, sky: NDArray[np.float64] | None) -> Component | Model | None:
+        """The model, with a sky that is known to within `sky` (B, C) if that came."""
+        from rosse.light.model import as_model
+        from rosse.light.profiles import Sersic
+        from rosse.light.sky import Sky
+
+        model = as_model(self.model or Sersic())
+        if sky is None or any(isinstance(component, Sky) for component in model.components):
+            return model
+        return model + Sky(prior={"level": (0.0, sky)})
+
+    def _single(self, cutout: Cutouts, sky: NDArray[np.float64] | None) -> pa.Table:
         try:
-            return self._fitted(cutout)
+            return self._fitted(cutout, sky)
         except Exception as err:
             log.warning("galaxy %s failed: %s", cutout.id[0], _why(err))
-            return with_status(self._blank(cutout), Status.FAILED)
+            return with_status(self._blank(cutout, sky), Status.FAILED)
 
-    def _blank(self, cutouts: Cutouts) -> pa.Table:
+    def _blank(self, cutouts: Cutouts, sky: NDArray[np.float64] | None) -> pa.Table:
         """Rows of a fit to no data."""
         from rosse.fitting import fit
 
         without = replace(cutouts, flux=cutouts.flux * 0, ivar=cutouts.ivar * 0, psf=None)
-        return to_arrow(fit(without, self.model, options=self.options).table())
+        return to_arrow(fit(without, self._model(sky), options=self.options).table())
 
 
 def missing_rows(columns: pa.Schema, ids: Sequence[str], status: Status) -> pa.Table:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rosse.detection import DetectOptions, detect
+from rosse.detection.columns import suffixes
 from rosse.errors import FileError, bands_text
 from rosse.io.choose import split_name
 from rosse.pipeline.partitions import FieldPartition, FileChunk
@@ -56,8 +57,9 @@ class MeasureField:
         mosaic = self.mosaics[partition.tile]
         found = detect(mosaic, psf=self.psfs[partition.tile], region=partition.region, options=self.detection)
         sources = to_arrow(found.table())
-        fits = [(rows, self.fitting.rows(cutouts)) for rows, cutouts in self._batches(found)]
-        columns = self.fitting.columns(mosaic.bands, scale=bool(np.isfinite(mosaic.scale)))
+        sky = np.stack([np.asarray(sources[f"sigma_sky{end}"]) for end in suffixes(mosaic.bands)], 1)
+        fits = [(rows, self.fitting.rows(cutouts, sky[rows])) for rows, cutouts in self._batches(found)]
+        columns = self.fitting.columns(mosaic.bands, scale=bool(np.isfinite(mosaic.scale)), sky=True)
         sources = sources.add_column(1, TILE, pa.array([mosaic.name] * sources.num_rows, pa.string()))
         return join_fits(sources, fits, columns)
 
