@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 PEERS = ("pyimfit", "petrofit", "statmorph", "astrophot")
 TITLES = {"psf": "", "psf_point": ", PSF without the pixel"}
 COUNTS, FRAMES = (256, 1024, 4096), (32, 64, 128, 256)
+PIXELS = 2**23  # of all frames of one size together: enough to keep all cores busy
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
 
@@ -215,15 +216,16 @@ def measure_peer(job: Job, name: str, python: str, *, psf: str, count: int) -> M
 
 def scaling(job: Job, folder: Path) -> list[str]:
     """Rosse with the number of galaxies, and with the frame around the same galaxies."""
-    by_count = [(count, run_rosse(job.path, "--catalogue", str(count))) for count in COUNTS]
+    by_count = [run_rosse(job.path, "--catalogue", str(count)) for count in COUNTS]
     data, by_frame = framed(), []
     for frame in FRAMES:
         path, cut = folder / f"frame{frame}.npz", (data["image"].shape[-1] - frame) // 2
         inner = slice(cut, cut + frame)
         smaller = {name: data[name][:, inner, inner] for name in ("image", "sigma")}
         np.savez(path, **smaller, psf=data["psf"], zp=data["zp"])
-        by_frame.append((frame, run_rosse(path, "--seconds", "4")))
-    return scaling_table(by_count, by_frame, side=job.data["image"].shape[-1])
+        by_frame.append((frame, run_rosse(path, "--seconds", "4", "--repeat", str(PIXELS // frame**2))))
+    side = job.data["image"].shape[-1]
+    return scaling_table([(side, result) for result in by_count] + by_frame)
 
 
 def framed() -> dict[str, np.ndarray]:

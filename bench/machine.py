@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from pathlib import Path
+from threading import Event, Thread
 
 
 def machine() -> str:
@@ -27,12 +29,30 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
+def memory(what: str) -> float:
+    """Memory of this process, MB, by its name in Linux's /proc/self/status; NaN elsewhere."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith(f"{what}:")), math.nan)
+
+
+class OwnMemory(Thread):
+    """Most memory between `with` and its end, less pages of files read meanwhile, which the system takes back, MB."""
+
+    def __enter__(self) -> OwnMemory:
+        self.before, self.peak, self.ended = memory("RssFile"), 0.0, Event()
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.01):
+            self.peak = max(self.peak, memory("RssAnon") + self.before)
+
+
 def peak_memory() -> float:
     """Most memory that this process has held at once, MB."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would answer with the parent's memory where that was larger
-        lines = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return float(lines[0].split()[1]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return memory("VmHWM")  # getrusage would answer with the parent's where that was larger

@@ -115,17 +115,15 @@ def median(values: np.ndarray) -> float:
     return float(np.median(values)) if len(values) else np.nan
 
 
-def scaling_table(by_count: list[tuple[int, dict]], by_frame: list[tuple[int, dict]], *, side: int) -> list[str]:
+def scaling_table(results: list[tuple[int, dict]]) -> list[str]:
+    """Rosse alone; each result with the side of its frames."""
     out = [
-        f"rosse alone: {side} pixel frames read from a packed store part by part; then the same small galaxies in "
-        "frames of growing size.", "",
-        "| galaxies | frame, pixels | galaxies/s | million pixels/s | memory, MB |", "|---:|---:|---:|---:|---:|",
+        "rosse alone: a catalogue on disk, read part by part; then the same small galaxies in frames of growing size.",
+        "", "| galaxies | frame, pixels | galaxies/s | million pixels/s | memory, MB |", "|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
-    rows = [(str(count), side, result) for count, result in by_count]
-    rows += [(str(len(result["rows"])), frame, result) for frame, result in by_frame]
-    for count, frame, result in rows:
-        pixels = result["rate"] * frame**2 / 1e6
-        out.append(f"| {count} | {frame} | {result['rate']:.3g} | {pixels:.3g} | {result['peak_memory']:.0f} |")
+    for frame, result in results:
+        rate, memory = result["rate"], result["peak_memory"]
+        out.append(f"| {result['count']} | {frame} | {rate:.3g} | {rate * frame**2 / 1e6:.3g} | {memory:.0f} |")
     return out
 
 

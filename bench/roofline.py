@@ -61,14 +61,15 @@ class Count(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if name not in NO_WORK:
-            ins = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+            given = {key: value for key, value in (kwargs or {}).items() if key != "out"}
+            ins = [t for t in tree_leaves((args, given)) if isinstance(t, torch.Tensor)]
             outs = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
-            moved = sum(distinct_bytes(t) for t in {id(t): t for t in [*ins, *outs]}.values())
-            if name in ("index_select", "index"):  # of the table, only the rows that are read
-                moved = 2 * sum(distinct_bytes(t) for t in outs) + sum(distinct_bytes(t) for t in ins[1:])
-            self.cost.bytes += moved
+            read, written = sum(map(distinct_bytes, ins)), sum(map(distinct_bytes, outs))
+            if name in ("index_select", "index"):  # of the table, only what is asked for
+                read += written - distinct_bytes(ins[0])
+            self.cost.bytes += read + written
             self.cost.flops += arithmetic(name, ins, outs)
-            self.cost.by_kind[kind(name)] += int(moved)
+            self.cost.by_kind[kind(name)] += read + written
         return out
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 import rosse
-from machine import peak_memory
+from machine import OwnMemory, peak_memory
 from rosse.io import write_packed
 
 BULGE_DISC = rosse.Sersic("bulge") + rosse.Exponential("disc")
 FITTED = ("ok", "exceeds_frame")
-PART = 512  # galaxies of a catalogue that are in memory at a time
+PART = 256  # galaxies of a catalogue that are in memory at a time
 ON_GPU = 8192  # galaxies that a GPU is given
 
 
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--bulge-disc", action="store_true")
     parser.add_argument("--catalogue", type=int, default=0)
+    parser.add_argument("--repeat", type=int, help="fit so many, the same again and again; a GPU wants thousands")
     parser.add_argument("--seconds", type=float, default=5.0, help="fit them again and again for so long")
     a = parser.parse_args()
     torch.set_num_threads(a.cores)
@@ -48,9 +49,10 @@ def main() -> None:
     if a.catalogue:
         result |= catalogue(cutouts, model, a.catalogue)
     else:
-        many = cutouts if a.device == "cpu" else repeated(cutouts, ON_GPU)
+        count = a.repeat or (ON_GPU if a.device == "cuda" else len(cutouts))
+        many = cutouts if count == len(cutouts) else repeated(cutouts, count)
         seconds = timed(lambda: rosse.fit(many.to(a.device), model).table(), a.seconds)
-        result |= {"rate": len(many) / seconds, "peak_memory": peak_memory()}
+        result |= {"count": count, "rate": len(many) / seconds, "peak_memory": peak_memory()}
         if a.device == "cuda":
             result["device_memory"] = torch.cuda.max_memory_allocated() / 1e6
         result["rows"] = rows(rosse.fit(cutouts.to(a.device), model), data, bulge_disc=a.bulge_disc)
@@ -87,9 +89,10 @@ def catalogue(cutouts: rosse.Cutouts, model: object, count: int) -> dict[str, fl
     with tempfile.TemporaryDirectory() as folder:
         store = write_packed(Path(folder) / "store", parts())
         begin = time.perf_counter()
-        for first in range(0, count, PART):
-            rosse.fit(store.batch(np.arange(first, min(first + PART, count))), model).table()
-        return {"rate": count / (time.perf_counter() - begin), "peak_memory": peak_memory()}
+        with OwnMemory() as own:
+            for first in range(0, count, PART):
+                rosse.fit(store.batch(np.arange(first, min(first + PART, count))), model).table()
+        return {"count": count, "rate": count / (time.perf_counter() - begin), "peak_memory": own.peak}
 
 
 def rows(fit: rosse.Fit, data: dict[str, np.ndarray], *, bulge_disc: bool) -> list[dict[str, float]]:

@@ -40,7 +40,6 @@ def fit_one(image: np.ndarray, sigma: np.ndarray, psf: np.ndarray, start: dict[s
     whole.initialize()
     result = astrophot.fit.LM(whole, verbose=0)
     result.fit()
-    result.update_uncertainty()
     row = {"ok": "fail" not in str(result.message)}
     for s, part in zip(("", "_d"), parts, strict=False):
         re, q = float(part.Re.value), float(part.q.value)
