@@ -191,9 +191,9 @@ class Setup:
                 high = 1.0 if slot.name == "q" and owner.name in upright else high
                 lower[:, p], upper[:, p] = _log(slot.lower, slot.log), _log(high, slot.log)
             if coordinate.slot in given and not coordinate.degree:
-                least, most = self._bounds(coordinate.slot, given[coordinate.slot], start[:, p])
-                bounds = (least, most) if slot.unit else (least.maximum(lower.T[p]), most.minimum(upper.T[p]))
-                lower.T[p], upper.T[p] = bounds
+                low, top = self._bounds(coordinate.slot, given[coordinate.slot], start[:, p])
+                lower[:, p] = low if slot.unit else torch.maximum(lower[:, p], low)  # within what the profile can be
+                upper[:, p] = top if slot.unit else torch.minimum(upper[:, p], top)
         free = torch.ones(self.plan.size, dtype=torch.bool, device=start.device)
         return Limits(lower=lower, upper=upper, free=free, step=step)
 

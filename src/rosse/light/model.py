@@ -72,7 +72,7 @@ class Model:
         return [component for component in self.components if component.slots[0].unit == "flux"]
 
     def prefix(self, component: Component) -> str:
-        """Prefix of a component's columns, ``"bulge_"``; nothing for a model of one component, or one without a name."""
+        """Prefix of a component's columns, ``"bulge_"``; nothing for the only component, or one without a name."""
         return f"{component.name}_" if component.name and len(self.components) > 1 else ""
 
     def place(self, name: str) -> tuple[int, int]:
