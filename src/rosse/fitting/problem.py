@@ -60,6 +60,7 @@ class View:
             kx=kx,
             transfer=self.grid.transfer[:, :, kept, : mx // 4 + 1] * pair,
             aliases=None,
+            exact=False,
         )
         root = torch.where(good, pooled.sqrt() / 4, 0.0)
         return replace(self, flux=4 * mean, root=root, grid=grid, zoom=2 * self.zoom)

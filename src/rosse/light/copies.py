@@ -77,6 +77,8 @@ def copies_in_frame(light_of: Callable[[Tensor | slice, Nodes], Light], centre: 
     light = light_of(slice(None), FEW)
     sums = _sums(light, centre, grid, FEW)
     copies = _interpolated(sums, grid.frame, FEW)
+    if not grid.exact:
+        return copies
     which = _too_few(sums, light.rest, grid, FEW).nonzero()[:, 0]
     variance = grid.variance.repeat_interleave(len(centre) // len(grid.variance))[:, None, None, None]
     for nodes in FINER:

@@ -32,6 +32,7 @@ class FourierGrid:
     transfer : (B or 1, C, zones * My, zones * (Mx // 2 + 1))
         Transfer function of PSF and pixel; 1 at frequency 0.
     aliases : what in it is folded back from beyond the grid; None where that is nothing.
+    exact : whether periodic copies are to be summed finely where they are uneven; the first steps of a fit need not.
     """
 
     frame: tuple[int, int]
@@ -41,6 +42,7 @@ class FourierGrid:
     kx: Tensor
     transfer: Tensor
     aliases: Aliases | None = None
+    exact: bool = True
 
     @cached_property
     def variance(self) -> Tensor:
