@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rosse.cutouts import Cutouts
 
-PIXELS_PER_BATCH = 2**19  # enough that what is done once per batch costs nothing; they are drawn a few at a time
+PIXELS_PER_BATCH = 2**20  # enough that what is done once per batch costs nothing; they are drawn a few at a time
 PIXELS_ON_GPU = 2**26
 
 
