@@ -177,5 +177,5 @@ def survey(name: str | Survey) -> Survey:
     if isinstance(name, Survey):
         return name
     if name not in SURVEYS:
-        raise OptionError(unknown_name("survey", name, SURVEYS) + "; or give a rosse.Survey of your own")
+        raise OptionError(unknown_name("survey", name, SURVEYS) + " (or give a rosse.Survey of your own)")
     return SURVEYS[name]

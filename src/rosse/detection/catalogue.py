@@ -19,6 +19,7 @@ from rosse.detection.psf import half_light
 from rosse.detection.result import Detection
 from rosse.detection.stamps import cutout_sizes
 from rosse.detection.wcs import orientation, sky_position
+from rosse.errors import bands_text
 from rosse.tables import build_table
 
 if TYPE_CHECKING:
@@ -185,4 +186,4 @@ def _say(table: Table, mosaic: Mosaic) -> None:
         log.warning("%s: no source was found", mosaic.name)
     missing = [b for b, z in zip(mosaic.bands, mosaic.zeropoint, strict=True) if not np.isfinite(z)]
     if missing:
-        log.warning("%s: no zero point is known for %s; magnitudes are NaN", mosaic.name, ", ".join(missing))
+        log.warning("%s: no zero point is known for %s; magnitudes are NaN", mosaic.name, bands_text(missing))
