@@ -79,7 +79,11 @@ class Calibration:
 class Measuring:
     """The fit, and where it runs."""
 
-    model: str = option("Profile: sersic, exponential, devaucouleurs, or a sum.", default="sersic", panel=FIT)
+    model: str = option(
+        "Profile (sersic, exponential, moffat, ferrers, ...: the page on profiles has all) or a sum, sersic+sky.",
+        default="sersic",
+        panel=FIT,
+    )
     device: str = option("cpu or cuda.", default="cpu", panel=FIT)
     plot: str | None = option("Directory for a figure of every galaxy.", panel=FIT)
     workers: int | None = option("Processes; default: one per core.", kind=int)
