@@ -6,7 +6,7 @@ units, descriptions or missing values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,12 @@ class Column:
     unit: str = ""
     description: str
     dtype: str = "f8"
+
+
+def table_of(entries: Iterable[tuple[Column, Any]]) -> Table:
+    """Table from columns that come with their values, (B,) array-like each."""
+    known = list(entries)
+    return build_table([column for column, _ in known], {column.name: values for column, values in known})
 
 
 def build_table(columns: Sequence[Column], values: Mapping[str, Any]) -> Table:

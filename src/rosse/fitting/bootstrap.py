@@ -13,7 +13,7 @@ from torch import Tensor
 from rosse.errors import OptionError
 from rosse.fitting.levenberg import minimise
 from rosse.fitting.uncertainty import Floats, Optimum, as_columns, chosen, identity, optima
-from rosse.tables import Column, build_table
+from rosse.tables import Column, table_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -70,7 +70,7 @@ class Bootstrap:
             )
         about = "fraction of the resampled fits that converged"
         entries.append((Column(name="boot_converged", description=about), self.converged))
-        return build_table([column for column, _ in entries], {column.name: values for column, values in entries})
+        return table_of(entries)
 
 
 def bootstrap(fit: Fit, rows: Any = None, *, draws: int = 100, seed: int = 0) -> Bootstrap:

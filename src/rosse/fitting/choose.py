@@ -21,7 +21,7 @@ from rosse.fitting.result import Fit
 from rosse.light.components import Component
 from rosse.light.model import Model, as_model
 from rosse.status import Status, labels
-from rosse.tables import Column, build_table
+from rosse.tables import Column, table_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -107,7 +107,7 @@ class Choice:
                 (Column(name=f"chi2_{key}", description=f"chi^2 of {name}"), one.chi2),
                 (Column(name=f"status_{key}", description=f"outcome of {name}", dtype="str"), labels(one.status)),
             ]
-        return build_table([column for column, _ in columns], {column.name: values for column, values in columns})
+        return table_of(columns)
 
     def _lead(self) -> list[tuple[Column, Any]]:
         about = "lowest BIC of the other models minus that of the best; above 10 is decisive"

@@ -23,6 +23,7 @@ from rosse.fitting.problem import Problem
 from rosse.fitting.result import Fit
 from rosse.fitting.setup import Setup, with_best_fluxes
 from rosse.fitting.start import FIRST, Trial
+from rosse.fitting.units import has_scale
 from rosse.light.components import Component
 from rosse.light.model import Model, as_model
 from rosse.light.profiles import Sersic
@@ -35,7 +36,7 @@ SINGULAR_BELOW = 1e-7
 ALGEBRA = (RuntimeError, ValueError, IndexError)  # what NaN and matrices without an inverse raise
 COARSE_TOLERANCE = 0.1  # what is left of chi^2 when the coarse pixels have told all that is worth hearing
 OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where a fit did not converge
-# A sum of two has several valleys: these starts are looked at, and the best of them raced on wide pixels.
+# A sum of two has several valleys: these starts are raced on wide pixels.
 PAIR_STARTS = (
     Trial(inner=0.12, outer=0.8, index=2.0),
     Trial(inner=0.9, outer=0.8, index=2.0),
@@ -179,16 +180,17 @@ class _Run:
             return
         pixels, index, setup = pixels[enough], part.index[enough], setup.rows(np.nonzero(enough)[0])
         problem = setup.problem(pixels)
-        minimum = self._minimise(setup, problem, self._trials())
-        minimum = self._try_again(setup, problem, minimum)
+        levels = problem.levels()
+        minimum = self._minimise(setup, levels, self._trials())
+        minimum = self._try_again(setup, levels, minimum)
         covariance, singular = covariance_of(minimum)
         singular |= _lost(minimum, covariance, problem, whole.frame)
-        self._write(minimum, covariance, singular, problem=problem, index=index)
+        self._write(minimum, covariance, singular, levels=levels, index=index)
 
-    def _minimise(self, setup: Setup, problem: Problem, trials: tuple[Trial, ...]) -> Minimum:
-        """From the best of some starts to the minimum, over pixels twice as wide where there are enough."""
-        *coarser, problem = problem.levels()
-        vector, limits, steps = self._start(setup, coarser[0] if coarser else problem, trials)
+    def _minimise(self, setup: Setup, levels: list[Problem], trials: tuple[Trial, ...]) -> Minimum:
+        """From the best of some starts to the minimum, over ever finer pixels."""
+        *coarser, problem = levels
+        vector, limits, steps = self._start(setup, levels[0], trials)
         for coarse in coarser[len(trials) > 1 :]:  # several starts have been raced on the widest pixels already
             first = minimise(coarse.evaluate, vector, limits, max_iterations=30, tolerance=COARSE_TOLERANCE)
             vector, steps = first.vector, steps + first.evaluations
@@ -205,29 +207,25 @@ class _Run:
 
     def _start(self, setup: Setup, problem: Problem, trials: tuple[Trial, ...]) -> tuple[Tensor, Limits, Tensor]:
         """Where to start (B, P), the bounds there, and evaluations so far (B,)."""
-        starts = []
+        best: Minimum | None = None
         for trial in trials:
             vector = self.plan.vector(setup.guess(problem.view, trial), problem.offset)
             limits = setup.limits(vector)
-            vector, chi2 = with_best_fluxes(vector.clamp(limits.lower, limits.upper), problem)
-            starts.append((vector, limits, chi2))
-        steps = torch.zeros(len(vector), dtype=torch.int32, device=vector.device)
-        if len(starts) == 1:
-            return vector, limits, steps
-        best: Minimum | None = None
-        for vector, limits, _ in starts:
+            vector = with_best_fluxes(vector.clamp(limits.lower, limits.upper), problem)
+            if len(trials) == 1:
+                return vector, limits, torch.zeros(len(vector), dtype=torch.int32, device=vector.device)
             other = minimise(problem.evaluate, vector, limits, max_iterations=RACE, tolerance=COARSE_TOLERANCE)
             best = other if best is None else best.lower(other)
         assert best is not None
-        return best.vector, limits, best.evaluations + len(starts)
+        return best.vector, limits, best.evaluations + len(trials)
 
-    def _try_again(self, setup: Setup, problem: Problem, minimum: Minimum) -> Minimum:
+    def _try_again(self, setup: Setup, levels: list[Problem], minimum: Minimum) -> Minimum:
         """The same minimum, with what did not converge replaced by the best of other starts."""
         for trial in OTHER_STARTS:
             lost = torch.nonzero(~minimum.converged).flatten()
             if not len(lost):
                 break
-            other = self._minimise(setup.rows(lost.cpu().numpy()), problem.rows(lost), (trial,))
+            other = self._minimise(setup.rows(lost.cpu().numpy()), [level.rows(lost) for level in levels], (trial,))
             minimum = minimum.improved(lost, other)
         return minimum
 
@@ -237,11 +235,12 @@ class _Run:
         covariance: Tensor,
         singular: Tensor,
         *,
-        problem: Problem,
+        levels: list[Problem],
         index: NDArray[np.int64],
     ) -> None:
         """Share of light in the frame and status of finished fits, and all of it into their rows."""
-        in_frame = _light_in_frame(problem, minimum.vector)
+        problem = levels[-1]
+        in_frame = _light_in_frame(levels[0], minimum.vector)
         status = torch.full_like(in_frame, Status.OK, dtype=torch.int8)
         status[in_frame < self.options.flux_in_frame] = Status.EXCEEDS_FRAME
         status[minimum.at_bound.any(1)] = Status.AT_BOUND
@@ -261,11 +260,6 @@ class _Run:
             at_bound=minimum.at_bound,
             status=status,
         )
-
-
-def has_scale(cutouts: Cutouts) -> bool:
-    """Whether lengths can be in arcsec: the pixel scale of every galaxy is known."""
-    return bool(torch.isfinite(cutouts.scale).all())
 
 
 def covariance_of(minimum: Minimum) -> tuple[Tensor, Tensor]:
@@ -302,7 +296,6 @@ def _lost(minimum: Minimum, covariance: Tensor, problem: Problem, frame: tuple[i
 def _light_in_frame(problem: Problem, vector: Tensor) -> Tensor:
     """Fraction (B,) of the galaxy's flux that falls in the frame; coarse pixels tell it as well as fine ones."""
     plan = problem.plan
-    problem = problem.levels()[0]
     local, own = problem.local(vector), own_fluxes(plan)
     for i, slot in enumerate(plan.layout.slots):
         if slot.unit in LINEAR_UNITS and i not in own:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rosse.light.coordinates import elliptical_radius
 from rosse.light.model import as_model
-from rosse.light.psf import fourier_grid
+from rosse.light.psf import grid_of
 from rosse.light.render import Layout, draw
 
 if TYPE_CHECKING:
@@ -96,14 +96,7 @@ def main_ellipse(fit: Fit, row: int, band: int) -> tuple[float, float, float, fl
 def component_images(fit: Fit, row: int) -> torch.Tensor:
     """Each component of one galaxy's model by itself, (components, C, H, W)."""
     cutouts = fit.cutouts[row]
-    grid = fourier_grid(
-        cutouts.frame,
-        cutouts.psf,
-        bands=len(fit.plan.bands),
-        psf_has_pixel=cutouts.psf_has_pixel,
-        oversampling=cutouts.psf_oversampling,
-        device=cutouts.flux.device,
-    )
+    grid = grid_of(cutouts)
     local = torch.from_numpy(fit.local[row : row + 1]).to(cutouts.flux.device)
     parts = zip(fit.plan.model.components, fit.plan.layout.places, strict=True)
     return torch.cat([draw(Layout(model=as_model(component)), local[..., place], grid) for component, place in parts])

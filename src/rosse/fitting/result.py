@@ -15,10 +15,11 @@ from rosse.cutouts import Cutouts
 from rosse.fitting.columns import table_columns
 from rosse.fitting.options import FitOptions
 from rosse.fitting.plan import Plan
-from rosse.light.psf import fourier_grid
+from rosse.fitting.units import has_scale
+from rosse.light.psf import grid_of
 from rosse.light.render import draw
 from rosse.status import Status
-from rosse.tables import build_table
+from rosse.tables import table_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -81,7 +82,7 @@ class Fit:
     @property
     def arcsec(self) -> bool:
         """Whether lengths are in arcsec; else in pixels."""
-        return bool(torch.isfinite(self.cutouts.scale).all())
+        return has_scale(self.cutouts)
 
     @cached_property
     def local(self) -> Floats:
@@ -113,22 +114,14 @@ class Fit:
         Lengths are in arcsec where the pixel scale of every galaxy is known, in pixels otherwise; ``x, y`` are pixels
         of the image that the cutout was taken from, 0 at the centre of its first pixel.
         """
-        entries = list(table_columns(self))
-        return build_table([column for column, _ in entries], {column.name: values for column, values in entries})
+        return table_of(table_columns(self))
 
     def model_images(self, rows: Any = slice(None)) -> torch.Tensor:
         """Best-fit model of the chosen galaxies, (B, C, H, W); NaN where there is none."""
         cutouts = self.cutouts[rows]
         local = torch.from_numpy(self.local[rows].reshape(-1, *self.local.shape[1:])).to(cutouts.flux.device)
         good = torch.isfinite(local).flatten(1).all(1)
-        grid = fourier_grid(
-            cutouts.frame,
-            cutouts.psf,
-            bands=len(self.plan.bands),
-            psf_has_pixel=cutouts.psf_has_pixel,
-            oversampling=cutouts.psf_oversampling,
-            device=local.device,
-        )
+        grid = grid_of(cutouts)
         with torch.no_grad():
             images = draw(self.plan.layout, torch.where(good[:, None, None], local, 0.0), grid)
         return torch.where(good[:, None, None, None], images, math.nan)

@@ -15,7 +15,7 @@ from rosse.errors import OptionError
 from rosse.fitting.ensemble import Ensemble, Proposal, effective_draws, split_rhat
 from rosse.fitting.uncertainty import Floats, Optimum, as_columns, chosen, identity, optima
 from rosse.status import Status, labels
-from rosse.tables import Column, build_table
+from rosse.tables import Column, table_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -83,7 +83,7 @@ class Samples:
         entries.append((Column(name="draws", description=about), least))
         about = "outcome of the sampling; not_converged: the walkers have not mixed"
         entries.append((Column(name="status", description=about, dtype="str"), labels(self.status)))
-        return build_table([column for column, _ in entries], {column.name: values for column, values in entries})
+        return table_of(entries)
 
     def plot(self, row: int = 0, *, names: tuple[str, ...] = ()) -> Figure:
         """Corner plot of one galaxy: every parameter, and every pair.

@@ -18,7 +18,7 @@ from rosse.fitting.plan import LINEAR_UNITS, Plan, slot_of
 from rosse.fitting.problem import Prior, Problem, View
 from rosse.fitting.start import FIRST, Trial, nearest_only, psf_width, rough_sky, starting_ellipses
 from rosse.fitting.units import to_fit, width_to_fit
-from rosse.light.psf import fourier_grid
+from rosse.light.psf import grid_of
 
 Floats = NDArray[np.float64]
 REACH = 4.0  # pixels that a centre may be away from where it was said to be
@@ -50,14 +50,7 @@ class Setup:
 
     def problem(self, pixels: Cutouts) -> Problem:
         """The problem on `pixels`: the cutouts, trimmed to where they carry weight."""
-        grid = fourier_grid(
-            pixels.frame,
-            pixels.psf,
-            bands=len(pixels.bands),
-            psf_has_pixel=pixels.psf_has_pixel,
-            oversampling=pixels.psf_oversampling,
-            device=pixels.flux.device,
-        )
+        grid = grid_of(pixels)
         corner = tuple(float(v) for v in (pixels.corner[0] - self.cutouts.corner[0]).tolist())
         counts = self.options.likelihood == "poisson"
         root = (pixels.ivar > 0).to(pixels.ivar) if counts else pixels.ivar.sqrt()
@@ -243,17 +236,16 @@ class Setup:
         return {c.name: shares.get(c.name, 1.0) for c in self.plan.model.components}
 
 
-def with_best_fluxes(vector: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
-    """The same shapes with the fluxes (and sky) of least chi^2, and that chi^2 (B,).
+def with_best_fluxes(vector: Tensor, problem: Problem) -> Tensor:
+    """The same shapes with the fluxes (and sky) of least chi^2.
 
     Fluxes are at least one sigma each, so that shapes can be felt.
     """
     layout, coordinates = problem.plan.layout, problem.plan.coordinates
     linear = [p for p, c in enumerate(coordinates) if c.slot in layout.linear]
-    rows = torch.arange(len(vector), device=vector.device)
-    chi2, gradient, normal = problem.evaluate(vector, rows)
     if not linear:
-        return vector, chi2
+        return vector
+    _, gradient, normal = problem.evaluate(vector, torch.arange(len(vector), device=vector.device))
     part, right = normal[:, linear][:, :, linear], gradient[:, linear]
     diagonal = part.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
     scale = diagonal.rsqrt()
@@ -264,7 +256,7 @@ def with_best_fluxes(vector: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
     fluxes = torch.tensor([coordinates[p].slot in layout.fluxes for p in linear], device=vector.device)
     vector = vector.clone()
     vector[:, linear] = torch.where(fluxes, torch.maximum(best.nan_to_num(0.0), scale), best.nan_to_num(0.0))
-    return vector, chi2 - (change * right).sum(1)
+    return vector
 
 
 def _log(value: float, log: bool) -> float:

@@ -13,10 +13,10 @@ from torch import Tensor
 from rosse.cutouts import Cutouts
 from rosse.errors import InputError
 from rosse.fitting.levenberg import minimise
-from rosse.fitting.problem import Problem, View
+from rosse.fitting.problem import Problem
 from rosse.fitting.uncertainty import Floats, Optimum, as_columns, chosen, identity, optima
 from rosse.light.psf import FourierGrid
-from rosse.tables import Column, build_table
+from rosse.tables import Column, table_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -54,7 +54,7 @@ class Systematics:
     def table(self) -> Table:
         """One row per galaxy: `<name>_per_sky` and `<name>_per_psf`, in the units of the fit's table."""
         entries = identity(self.fit.cutouts, self.index) + self._entries()
-        return build_table([column for column, _ in entries], {column.name: values for column, values in entries})
+        return table_of(entries)
 
     def _entries(self) -> list[tuple[Column, Any]]:
         entries: list[tuple[Column, Any]] = []
@@ -153,15 +153,11 @@ def _waves(k: Tensor, length: int) -> Tensor:
 
 def _with_less_sky(problem: Problem, level: Floats) -> Problem:
     down = torch.from_numpy(np.ascontiguousarray(level)).to(problem.view.flux)
-    return _with_view(problem, replace(problem.view, flux=problem.view.flux - down[..., None, None]))
+    return replace(problem, view=replace(problem.view, flux=problem.view.flux - down[..., None, None]))
 
 
 def _with_wider_psf(problem: Problem, cutouts: Cutouts, factor: float) -> Problem:
-    return _with_view(problem, replace(problem.view, grid=stretched(problem.view.grid, cutouts, factor)))
-
-
-def _with_view(problem: Problem, view: View) -> Problem:
-    return replace(problem, view=view)
+    return replace(problem, view=replace(problem.view, grid=stretched(problem.view.grid, cutouts, factor)))
 
 
 def _refit(part: Optimum, problem: Problem) -> Floats:

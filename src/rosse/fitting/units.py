@@ -17,6 +17,11 @@ from rosse.light.coordinates import image_angle, position_angle
 Floats = NDArray[np.float64]
 
 
+def has_scale(cutouts: Cutouts) -> bool:
+    """Whether lengths can be in arcsec: the pixel scale of every galaxy is known."""
+    return bool(torch.isfinite(cutouts.scale).all())
+
+
 def to_fit(slot: Parameter, value: Floats, cutouts: Cutouts, *, arcsec: bool) -> Tensor:
     """Coordinate (B,) of a parameter given in the units of the table.
 

@@ -10,6 +10,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from rosse.cutouts import Cutouts
 from rosse.light.aliasing import Aliases, find_aliases
 
 # Without a PSF image nothing limits the frequencies of a cuspy galaxy: the spectrum beyond the pixel's own is folded
@@ -130,6 +131,18 @@ def fourier_grid(
             aliases = find_aliases(transfer, ky, kx, psf_has_pixel=psf_has_pixel)
         transfer = transfer if psf_has_pixel else transfer * pixel
     return FourierGrid(frame=frame, size=size, zones=zones, ky=ky, kx=kx, transfer=transfer, aliases=aliases)
+
+
+def grid_of(cutouts: Cutouts) -> FourierGrid:
+    """Grid of the frames of cutouts, with their PSFs."""
+    return fourier_grid(
+        cutouts.frame,
+        cutouts.psf,
+        bands=len(cutouts.bands),
+        psf_has_pixel=cutouts.psf_has_pixel,
+        oversampling=cutouts.psf_oversampling,
+        device=cutouts.flux.device,
+    )
 
 
 def psf_transfer(psf: Tensor, size: tuple[int, int], oversampling: int = 1) -> Tensor:
