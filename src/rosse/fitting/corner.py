@@ -56,7 +56,9 @@ def plot_corner(samples: Samples, row: int = 0, *, names: tuple[str, ...] = ()) 
                 continue
             if i == j:
                 _one(axis, values[down], best[down])
-                axis.set_title(_summary(down, values[down]), fontsize=8, color=INK)
+                axis.set_title(
+                    _summary(down, values[down]), fontsize=8, color=INK, loc="right"
+                )  # the last one has no room to its right
             else:
                 _two(axis, values[across], values[down])
                 axis.plot(best[across], best[down], "+", color=MODEL, ms=9, mew=1.4)
