@@ -1,0 +1,1 @@
+"""The virtual sky: galaxies whose truth is known, and what any survey would see of them."""
