@@ -35,7 +35,8 @@ def uniform(seed: int, rows: Tensor, what: str, shape: tuple[int, ...] = ()) -> 
         (B, *shape) float64 on the device of `rows`. The first numbers of a row do not depend on how many are asked for.
     """
     word = _words(seed, rows, what, math.prod(shape))
-    return ((_right(word, 11).double() + 0.5) * 2.0**-53).reshape(len(rows), *shape)
+    number: Tensor = _right(word, 11).double().add_(0.5).mul_(2.0**-53).reshape(len(rows), *shape)
+    return number
 
 
 def normal(seed: int, rows: Tensor, what: str, shape: tuple[int, ...] = ()) -> Tensor:
@@ -64,10 +65,10 @@ def noise(seed: int, rows: Tensor, what: str, shape: tuple[int, ...]) -> Tensor:
     """
     count = math.prod(shape)
     half = (count + 1) // 2
-    halves = _words(seed, rows, what, half).view(torch.int32)  # (B, 2 half)
+    halves: Tensor = _words(seed, rows, what, half).view(torch.int32)  # (B, 2 half)
     radius = halves[:, :half].bitwise_and(0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31).log_().mul_(-2).sqrt_()
     angle = halves[:, half:].float().mul_(math.pi * 2.0**-31)
-    pairs = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
+    pairs: Tensor = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
     return pairs[:, :count].reshape(len(rows), *shape)
 
 
