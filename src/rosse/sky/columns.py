@@ -2,7 +2,10 @@
 
 Lengths are physical (kpc) and angles are as seen, so that the same row can be looked at from any distance: the sky is
 drawn once and observed by any survey at any redshift. A galaxy is a sum of `PARTS`; each has a share of the stellar
-mass, a shape and a spectrum.
+mass, a shape and a spectrum. What a row does not have is NaN where it would be a length, an angle or a shape, and 0
+where it is a share, a count or an optical depth.
+
+An artefact's row is that of a galaxy like any other, with all its columns, whose image is spoiled by `artefact`.
 """
 
 from __future__ import annotations
@@ -37,10 +40,10 @@ COLUMNS = (
     Column(name="t_type", description="Hubble stage, -5 (elliptical) to 10 (irregular); NaN for what is no galaxy"),
     Column(name="z", description="redshift; 0 for a star"),
     Column(name="log_mass", unit="dex(Msun)", description="stellar mass, all parts together"),
-    Column(name="mag_r", unit="mag", description="apparent AB magnitude in SDSS r, all parts together, as seen"),
+    Column(name="mag_r", unit="mag", description="apparent AB magnitude in SDSS r, all parts, before the galaxy's own dust dims it"),
     Column(name="log_sfr", unit="dex(Msun/yr)", description="star formation rate"),
     Column(name="log_oh", unit="dex", description="gas metallicity, 12 + log(O/H)"),
-    Column(name="r_e", unit="kpc", description="half-light semi-major axis of the whole galaxy in SDSS r"),
+    Column(name="r_e", unit="kpc", description="half-light semi-major axis in r, face-on, without companion and tides"),
     Column(name="pa", unit="deg", description="major axis (line of nodes of the disc), degrees east of north"),
     Column(name="inclination", unit="deg", description="of the disc, 0 is face-on"),
     # bulge: an ellipse on the sky
