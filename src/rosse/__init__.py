@@ -50,6 +50,7 @@ _PUBLIC = {
     "open_mosaic": "rosse.io",
     "Mosaic": "rosse.io",
     "read_cutouts": "rosse.io",
+    "Population": "rosse.sky.population",
     "open_catalogue": "rosse.store",
     "Catalogue": "rosse.store",
 }
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from rosse.light.radial_profiles import TruncatedSersic as TruncatedSersic
     from rosse.light.shaped import Shaped as Shaped
     from rosse.light.sky import Sky as Sky
+    from rosse.sky.population import Population as Population
     from rosse.status import Status as Status
     from rosse.store import Catalogue as Catalogue
     from rosse.store import open_catalogue as open_catalogue

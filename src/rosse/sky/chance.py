@@ -41,7 +41,8 @@ def uniform(seed: int, rows: Tensor, what: str, shape: tuple[int, ...] = ()) -> 
 
 def normal(seed: int, rows: Tensor, what: str, shape: tuple[int, ...] = ()) -> Tensor:
     """Standard normal numbers, (B, *shape) float64: `uniform` through the inverse of the normal distribution."""
-    return torch.special.ndtri(uniform(seed, rows, what, shape))
+    number: Tensor = torch.special.ndtri(uniform(seed, rows, what, shape))
+    return number
 
 
 def noise(seed: int, rows: Tensor, what: str, shape: tuple[int, ...]) -> Tensor:

@@ -65,7 +65,8 @@ def _dust(draws: Draws, of_type: Integers, known: Columns) -> Columns:
 
     Central face-on optical depth of spirals 3.8 in B (Driver+2007, doi:10.1111/j.1365-2966.2007.11862.x), that is 2.9
     at 550 nm (Cardelli+1989), less in lenticulars and with the metallicity of small galaxies. Dust is half as thick as
-    the stars (Xilouris+1999, astro-ph/9810469), but no lane forms below 10^9.5 Msun (Dalcanton+2004, doi:10.1086/386358).
+    the stars (Xilouris+1999, astro-ph/9810469), but no lane forms below 10^9.5 Msun (Dalcanton+2004,
+    doi:10.1086/386358).
     """
     stage, mass, has_disc = known["t_type"], known["log_mass"], known["disc_share"] > 0
     tau = np.interp(stage, [-3, -1, 0, 1, 3, 5, 7, 10], [0.15, 0.4, 1.0, 2.2, 2.9, 2.6, 1.6, 0.6])
@@ -94,7 +95,7 @@ def _gas(draws: Draws, of_type: Integers, known: Columns, offset: Array) -> Colu
 
 
 def _companion(draws: Draws, known: Columns) -> Columns:
-    """The other galaxy: 2 to 4.5 half-light radii away as a pair, 1.2 to 2.8 after the first passage, then below 0.8."""
+    """The other galaxy: 2 to 4.5 half-light radii away as a pair, 1.2 to 2.8 after the first passage, then closer."""
     stage, there = known["merger_stage"], known["companion_share"] > 0
     low, high = (
         np.select([stage == 1, stage == 2], [2.0, 1.2], 0.2),
