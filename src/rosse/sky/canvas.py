@@ -1,0 +1,192 @@
+"""From parts to pixels: what is drawn in Fourier space and what on a finer grid come together before one transform."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rosse.light.psf import FourierGrid
+from rosse.sky.clumps import Clumps, clump_folded, clump_spectra
+
+FINE = 2  # samples of structure along one pixel, at least
+
+
+class Smooth(NamedTuple):
+    """Galaxies of the batch with a component whose transform is known.
+
+    Parameters
+    ----------
+    part : its place in PARTS.
+    which : (M,) rows of the batch.
+    weight : (M, C) flux in each band.
+    spectra, folded, copies : as in `Symmetric.drawn`: (M, Ky, Kx), (M, 1, A) or None, (M, 1, H, W).
+    centre : (M, 2) pixels.
+    """
+
+    part: int
+    which: Tensor
+    weight: Tensor
+    spectra: Tensor
+    folded: Tensor | None
+    copies: Tensor
+    centre: Tensor
+
+
+class Fine(NamedTuple):
+    """Galaxies of the batch with light on the finer grid.
+
+    Parameters
+    ----------
+    part : its place in PARTS.
+    which : (M,) rows of the batch.
+    weight : (M, C) flux in each band.
+    light : (M, fy, fx) brightness at unit flux, per pixel^2.
+    screen : (M, C, fy, fx) transmission, or None.
+    """
+
+    part: int
+    which: Tensor
+    weight: Tensor
+    light: Tensor
+    screen: Tensor | None
+
+
+class Points(NamedTuple):
+    """Clumps of some galaxies.
+
+    Parameters
+    ----------
+    part : its place in PARTS.
+    which : (M,) rows of the batch.
+    clumps : of M galaxies.
+    light : (M, C, N) flux of each.
+    centre : (M, 2) pixels.
+    """
+
+    part: int
+    which: Tensor
+    clumps: Clumps
+    light: Tensor
+    centre: Tensor
+
+
+Layer = Smooth | Fine | Points
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Canvas:
+    """The periodic cell in which images are composed.
+
+    Parameters
+    ----------
+    grid : frame, PSF and pixel.
+    """
+
+    grid: FourierGrid
+
+    @property
+    def fine(self) -> int:
+        """Samples along one pixel."""
+        return max(FINE, self.grid.zones)
+
+    def offsets(self, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets dx (M, 1, fx) and dy (M, fy, 1) of the fine grid's samples from centres (M, 2), pixels.
+
+        The cell is larger than the frame; its border goes half to either side.
+        """
+        lines = []
+        for length, size in zip(self.grid.frame, self.grid.size, strict=True):
+            at = torch.arange(self.fine * size, device=centre.device, dtype=torch.float32) / self.fine
+            lines.append(torch.where(at > (length - 1 + size) / 2, at - size, at))
+        y, x = lines
+        place = centre.to(torch.float32)
+        return x - place[:, :1, None], y[:, None] - place[:, 1:, None]
+
+    def compose(self, layers: list[Layer], count: int) -> Tensor:
+        """Image (count, C, H, W) of all layers together."""
+        bands = self.grid.transfer.shape[1]
+        device = self.grid.ky.device
+        spectra = torch.zeros(count, bands, len(self.grid.ky), len(self.grid.kx), dtype=torch.complex64, device=device)
+        copies = torch.zeros(count, bands, *self.grid.frame, device=device)
+        rough = [layer for layer in layers if isinstance(layer, Fine)]
+        for layer in layers:
+            if isinstance(layer, Smooth):
+                self._add_smooth(spectra, copies, layer)
+            elif isinstance(layer, Points):
+                self._add_points(spectra, layer)
+        if rough:
+            self._add_fine(spectra, rough)
+        return self.grid.to_images(spectra) - copies
+
+    def _add_smooth(self, spectra: Tensor, copies: Tensor, layer: Smooth) -> None:
+        grid = self.grid.rows(layer.which)
+        out = grid.shifted(layer.centre[:, None]) * (layer.weight[..., None, None] * layer.spectra[:, None])
+        if grid.aliases is not None and layer.folded is not None:
+            response = grid.shifted(layer.centre[:, None])
+            folded = layer.weight[..., None] * layer.folded
+            light = grid.aliases.light(response, folded, layer.centre[:, None])
+            out = out * grid.aliases.own
+            grid.aliases.add(out[:, :, None], light)
+        spectra.index_add_(0, layer.which, out)
+        copies.index_add_(0, layer.which, layer.weight[..., None, None] * layer.copies)
+
+    def _add_points(self, spectra: Tensor, layer: Points) -> None:
+        grid = self.grid.rows(layer.which)
+        response = grid.shifted(layer.centre[:, None])
+        out = response * clump_spectra(layer.clumps, layer.light, grid.ky, grid.kx)
+        if grid.aliases is not None:
+            folded = clump_folded(layer.clumps, layer.light, grid.aliases.ky, grid.aliases.kx)
+            light = grid.aliases.light(response, folded, layer.centre[:, None])
+            out = out * grid.aliases.own
+            grid.aliases.add(out[:, :, None], light)
+        spectra.index_add_(0, layer.which, out)
+
+    def _add_fine(self, spectra: Tensor, layers: list[Fine]) -> None:
+        """All of the finer grid: summed there, band by band, and transformed once."""
+        which = torch.unique(torch.cat([layer.which for layer in layers]))
+        bands, shape = spectra.shape[1], layers[0].light.shape[1:]
+        total = torch.zeros(len(which), bands, *shape, device=spectra.device)
+        whole = len(which)
+        for layer in layers:
+            at = torch.searchsorted(which, layer.which)
+            every = len(at) == whole
+            for band in range(bands):
+                light = layer.light if layer.screen is None else layer.light * layer.screen[:, band]
+                weight = layer.weight[:, band, None, None]
+                if every:
+                    total[:, band].addcmul_(light, weight)
+                else:
+                    total[:, band].index_add_(0, at, light * weight)
+        spectra.index_add_(0, which, self._through(total, self.grid.rows(which)))
+
+    def _through(self, images: Tensor, grid: FourierGrid) -> Tensor:
+        """Spectra (M, C, Ky, Kx) of fine images as the instrument passes them."""
+        fine, (my, mx) = self.fine, grid.size
+        turn_y, turn_x = (2 * math.pi / n for n in (my, mx))
+        if grid.aliases is None and grid.zones == 1:
+            rows = torch.fft.rfft(images)[..., : len(grid.kx)]
+            seen = torch.fft.fft(rows, dim=-2)
+            y = torch.round(grid.ky / turn_y).long() % (fine * my)
+            return seen[..., y, :] * (grid.transfer / fine**2)
+        seen = torch.fft.rfft2(images)
+        y, x = torch.round(grid.ky / turn_y).long(), torch.round(grid.kx / turn_x).long()
+        out = _at(seen, y[:, None], x[None, :], fine * my) * (grid.transfer / fine**2)
+        if grid.aliases is not None:
+            a = grid.aliases
+            y, x = torch.round(a.ky / turn_y).long(), torch.round(a.kx / turn_x).long()
+            passed = torch.index_select(grid.transfer.flatten(-2), -1, a.index) * a.gain / fine**2
+            out = out * a.own
+            out.flatten(-2).index_add_(-1, a.index, passed * _at(seen, y, x, fine * my))
+        return out
+
+
+def _at(spectra: Tensor, y: Tensor, x: Tensor, rows: int) -> Tensor:
+    """Values at whole frequencies of a half plane (..., rows, columns); those at negative x are conjugates."""
+    mirrored = x < 0
+    row = torch.where(mirrored, -y, y) % rows
+    found = spectra[..., row, x.abs()]
+    return torch.where(mirrored, found.conj(), found)

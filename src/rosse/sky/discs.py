@@ -1,0 +1,129 @@
+"""The disc: smooth, lopsided or in patches, inclined or edge-on; and the bulge where its isophotes are no ellipses."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from rosse.light.radial import sersic_constants
+from rosse.sky import chance
+from rosse.sky.geometry import Galaxies, Nodes, Plane, polar_nodes
+from rosse.sky.texture import Texture, patch_field
+
+EDGE_ON = math.radians(84.0)  # inclination from which the disc is drawn as one seen edge-on
+PATCHES = 1.1  # scatter of ln brightness of a disc that is nothing but patches
+GRAIN = 0.10  # share of patches in every disc that has arms: no disc of gas and dust is smooth
+SMALLEST = 0.02  # pixels: a smaller half-light radius is a point
+
+
+def sersic_light(ln_radius: Tensor, r_e: Tensor, n: Tensor, area: Tensor | float) -> Tensor:
+    """Sersic brightness at unit flux (Graham & Driver 2005, eqs. 1-5).
+
+    Parameters
+    ----------
+    ln_radius : (B, h, w) of the semi-major axis, pixels.
+    r_e : (B, 1, 1) half-light semi-major axis, pixels.
+    n : (B, 1, 1) Sersic index.
+    area : area of an isophote over that of a circle of the same semi-major axis.
+    """
+    r_e = r_e.clamp_min(SMALLEST)
+    constants = sersic_constants(n.flatten().to(torch.float64))
+    b, ln_norm = (v.to(torch.float32)[:, None, None] for v in (constants.b, constants.ln_norm))
+    power = torch.exp((ln_radius - torch.log(r_e)) / n)
+    return torch.exp(ln_norm - torch.log(r_e.square() * area) - b * power)
+
+
+def disc_light(galaxies: Galaxies, plane: Plane) -> Tensor:
+    """Brightness (B, h, w) at unit flux of the disc, before what makes it uneven."""
+    g = galaxies
+    return sersic_light(plane.ln_r, g["disc_r_e"], g["disc_n"], g.axis_ratio)
+
+
+def unevenness(galaxies: Galaxies, plane: Plane, texture: Texture) -> Tensor:
+    """What the disc's brightness is multiplied by, (B, h, w): its first Fourier mode, and patches.
+
+    Notes
+    -----
+    The amplitude of the first mode grows with radius and is `lopsidedness` beyond two scale lengths, where it is
+    measured (Rix & Zaritsky 1995, ApJ 447, 82).
+    """
+    g = galaxies
+    phase = chance.uniform(g.seed, g.rows, "lopsided").to(torch.float32)[:, None, None] * (2 * math.pi)
+    x = plane.r / g["disc_r_e"].clamp_min(SMALLEST)
+    side = plane.x * torch.cos(phase) + plane.y * torch.sin(phase)
+    one_sided = 1 + g["lopsidedness"].clamp(0.0, 0.9) * side / plane.r * (x * x / (x * x + 0.5))
+    share = torch.maximum(g["disorder"].clamp(0.0, 1.0), GRAIN * (g["arm_share"] > 0))
+    patches = torch.exp(PATCHES * patch_field(g, texture, plane.x, plane.y).clamp(-2.5, 2.5) - PATCHES**2 / 2)
+    return one_sided * (1 + share * (patches - 1))
+
+
+def disc_nodes(galaxies: Galaxies) -> Nodes:
+    """Where the light of an uneven disc is summed."""
+    r_e = galaxies["disc_r_e"].clamp_min(SMALLEST)
+    return polar_nodes(galaxies, 0.005 * r_e, 12.0 * r_e, (64, 64))
+
+
+def edge_on_shape(galaxies: Galaxies) -> tuple[Tensor, Tensor]:
+    """Scale length and layer height (B, 1, 1) of the disc seen edge-on, pixels.
+
+    The layer is as thick as the disc is and what its inclination adds.
+    """
+    g = galaxies
+    length = g["disc_r_e"].clamp_min(SMALLEST) / 1.6783
+    tilt = torch.cos(g["inclination"]).abs()
+    height = length * torch.sqrt((2 * g["disc_thickness"]).square() + tilt.square())
+    return length, height.clamp_min(SMALLEST)
+
+
+def edge_on_light(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
+    """Brightness (B, h, w) at unit flux of an exponential disc seen edge-on.
+
+    Notes
+    -----
+    ``(r / r_s) K_1(r / r_s) sech^2(h / h_s)`` (van der Kruit & Searle 1981, eqs. 4-5).
+    """
+    length, height = edge_on_shape(galaxies)
+    table = _bessel(along.device)
+    at = (along.abs() * (STEPS / length)).clamp_max(len(table) - 1.001)
+    left = at.to(torch.int32)
+    low, high = (torch.index_select(table, 0, (left + i).flatten()).view(at.shape) for i in (0, 1))
+    layer = torch.exp(-2 * (across / height).abs())  # sech^2 x = 4 e / (1 + e)^2 with e = exp(-2 x)
+    return torch.lerp(low, high, at - left) * layer / (1 + layer).square() * (2 / (math.pi * length * height))
+
+
+STEPS = 128  # per scale length, in the table of x K_1(x)
+
+
+@lru_cache(maxsize=4)
+def _bessel(device: torch.device) -> Tensor:
+    """X K_1(x) at x = 0, 1 / STEPS, ... 20, beyond which it is 0."""
+    x = torch.arange(20 * STEPS + 1, dtype=torch.float64) / STEPS
+    value = x.clamp_min(1e-9) * torch.special.modified_bessel_k1(x.clamp_min(1e-9))
+    value[-1] = 0.0
+    return value.to(device, torch.float32)
+
+
+def bulge_light(galaxies: Galaxies, along: Tensor, across: Tensor, *, boxy: bool) -> Tensor:
+    """Brightness (B, h, w) of the bulge at unit flux.
+
+    Parameters
+    ----------
+    galaxies, along, across : offsets from the centre along and across the major axis, pixels.
+    boxy : with its boxy isophotes, or with ellipses in their place.
+
+    Notes
+    -----
+    ``r = (|x|^c + |y / q|^c)^(1/c)``, c = 2 + C0 (Peng+2010, eq. 3); isophotes hold ``4 Gamma(1 + 1/c)^2 / Gamma(1 + 2/c)``.
+    """
+    g = galaxies
+    q = torch.where(g["bulge_q"] > 0, g["bulge_q"], 1.0).clamp_min(0.05)
+    x, y = along.abs() + 0.02, across.abs() / q + 0.02  # a cusp has no value at the centre
+    if not boxy:
+        return sersic_light(0.5 * torch.log(x * x + y * y), g["bulge_r_e"], g["bulge_n"], q)
+    c = (2 + g["bulge_boxiness"]).clamp(1.0, 6.0)
+    area = (4 / math.pi) * torch.exp(2 * torch.lgamma(1 + 1 / c) - torch.lgamma(1 + 2 / c))
+    ln_radius = torch.log(x.pow(c) + y.pow(c)) / c
+    return sersic_light(ln_radius, g["bulge_r_e"], g["bulge_n"], q * area)

@@ -1,0 +1,78 @@
+"""Dust: what it lets through of each part, at each place and in each band."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rosse.sky import chance
+from rosse.sky.arms import Spiral, sharpness
+from rosse.sky.discs import edge_on_shape
+from rosse.sky.geometry import Galaxies, Plane
+
+SCALE = 1.4  # scale length of the dust over that of the stars (Xilouris+1999, A&A 344, 868)
+POWER = -0.7  # of the optical depth by wavelength (Charlot & Fall 2000, ApJ 539, 718, eq. 5)
+REFERENCE = 550.0  # nm
+LANE_DEPTH = 1.6  # optical depth of a lane along an arm, over that of the disc around it
+LANE_WIDTH = 0.55  # of a lane, over that of its arm
+LANES_FROM = math.radians(65.0)  # inclination from which the dust layer is seen as a band across the galaxy
+DEEPEST = 12.0  # optical depth: more is as dark
+
+
+def extinction(wavelength: Tensor) -> Tensor:
+    """Optical depth at a wavelength in the galaxy's frame (nm) over that at 550 nm (Charlot & Fall 2000, eq. 5)."""
+    return (wavelength / REFERENCE) ** POWER
+
+
+def mixed(depth: Tensor) -> Tensor:
+    """Share of light that leaves a layer in which stars and dust are mixed, for its optical depth.
+
+    ``(1 - exp(-tau)) / tau`` (Disney, Davies & Phillipps 1989, MNRAS 239, 939, the slab).
+    """
+    depth = depth.clamp_min(1e-4)
+    return -torch.expm1(-depth) / depth
+
+
+def half_behind(depth: Tensor) -> Tensor:
+    """Share of light of a body of which half is behind a thin layer: ``(1 + exp(-tau)) / 2``."""
+    return 0.5 + 0.5 * torch.exp(-depth)
+
+
+def disc_depth(galaxies: Galaxies, plane: Plane, pattern: Spiral | None) -> Tensor:
+    """Optical depth (B, h, w) at 550 nm through the disc's dust, along the line of sight.
+
+    Exponential in the plane, ``tau = dust_tau exp(-r / 1.4 r_s) / cos i``, deeper on the inner edges of arms.
+    """
+    g = galaxies
+    scale = g["disc_r_e"].clamp_min(0.05) * (SCALE / 1.6783)
+    depth = g["dust_tau"] / g.axis_ratio * torch.exp(-plane.r / scale)
+    if pattern is not None:
+        narrow = sharpness(LANE_WIDTH * g["arm_width"])
+        edge = torch.pi * 0.8 * g["arm_width"]  # in phase: from the crest to the middle of its inner edge
+        lane = torch.exp(narrow * (torch.cos(pattern.phase - edge) - 1))
+        uneven = (1 + 0.5 * pattern.pieces[:, 0]).clamp(0.0, 2.5)
+        depth = depth * (
+            0.7 + LANE_DEPTH * (g["arm_share"] > 0) * (1 - 0.6 * g["flocculence"]) * lane * uneven * pattern.window
+        )
+    return depth.clamp_max(DEEPEST)
+
+
+def lane_depth(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
+    """Optical depth (B, h, w) at 550 nm of the dust layer of a disc seen nearly edge-on; 0 without a lane.
+
+    The layer is `dust_lane` as thick as that of the stars. It is seen through the disc's length, in front of the
+    centre by what the inclination projects of the near side.
+    """
+    g = galaxies
+    length, _ = edge_on_shape(g)
+    tilt = torch.cos(g["inclination"]).clamp_min(0.0)
+    near = torch.where(chance.uniform(g.seed, g.rows, "near side") < 0.5, -1.0, 1.0).to(torch.float32)[:, None, None]
+    height = torch.sqrt((2 * g["disc_thickness"] * g["dust_lane"] * length).square() + (0.3 * tilt * length).square())
+    height = height.clamp_min(0.35)  # pixels: no PSF tells a thinner one apart
+    away = (across - 0.7 * near * tilt * length) / height
+    through = (1 - 0.35 * (along / (3 * length)).square()).clamp_min(0.0)
+    depth = 4.0 * g["dust_tau"] * through * torch.exp(-along.abs() / (SCALE * length) - 0.5 * away.square())
+    seen = (g["dust_lane"] > 0) & (g["inclination"] > LANES_FROM)
+    return (depth * seen).clamp_max(DEEPEST)

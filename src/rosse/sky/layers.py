@@ -1,0 +1,281 @@
+"""What each part of a galaxy is drawn with: a transform that is known, light on the finer grid, or points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from rosse.light.edge_on import EdgeOnDisc
+from rosse.light.elliptical import Symmetric
+from rosse.light.profiles import Sersic
+from rosse.light.radial import N_RANGE
+from rosse.sky.canvas import Canvas, Fine, Layer, Points, Smooth
+from rosse.sky.clumps import Clumps, place_clumps
+from rosse.sky.discs import EDGE_ON, SMALLEST, edge_on_shape
+from rosse.sky.geometry import Galaxies, on_sky
+from rosse.sky.scene import (
+    ARMS,
+    BAR,
+    BULGE,
+    CLUMPS,
+    COMPANION,
+    DISC,
+    RING,
+    TIDES,
+    Structure,
+    mean_transmission,
+    points_at,
+    transmissions,
+)  # fmt: skip
+from rosse.sky.tides import tide_light
+
+SERSIC, EDGE = Sersic(), EdgeOnDisc()
+STRUCTURED = (BAR, ARMS, RING, TIDES)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """B galaxies to be drawn.
+
+    Parameters
+    ----------
+    galaxies : B rows.
+    fluxes : (B, K, C) float64, of each part in each band before dust.
+    reference : (B, K) the same in SDSS r, whose sum dust does not change.
+    extinction : (B, C) optical depth in each band over that at 550 nm.
+    reference_extinction : (B,) the same in SDSS r.
+    waves : C pivot wavelengths, nm.
+    centre : (B, 2) x and y, pixels.
+    held : whether fluxes are to be as bright as SDSS r says, whatever the dust.
+    """
+
+    galaxies: Galaxies
+    fluxes: Tensor
+    reference: Tensor
+    extinction: Tensor
+    reference_extinction: Tensor
+    waves: tuple[float, ...]
+    centre: Tensor
+    held: bool = True
+
+    def take(self, index: Tensor) -> Job:
+        """Some of the galaxies."""
+        return replace(
+            self,
+            galaxies=self.galaxies.take(index),
+            fluxes=self.fluxes[index],
+            reference=self.reference[index],
+            extinction=self.extinction[index],
+            reference_extinction=self.reference_extinction[index],
+            centre=self.centre[index],
+        )
+
+    def bands(self, which: slice) -> Job:
+        """Some of the bands."""
+        return replace(
+            self, fluxes=self.fluxes[:, :, which], extinction=self.extinction[:, which], waves=self.waves[which]
+        )
+
+    def nearest(self, wavelength: float) -> int:
+        """The band nearest to a wavelength, nm."""
+        return min(range(len(self.waves)), key=lambda band: abs(math.log(self.waves[band] / wavelength)))
+
+
+def grouped(job: Job, most: int) -> Iterable[Tensor]:
+    """Indices of galaxies to be drawn together: of like structure, at most `most` at a time."""
+    needs, edge_on = _needs_grid(job), _edge_on(job)
+    lit = (job.fluxes != 0).any(2)
+    key = needs.long() * 2 + (needs & edge_on).long()
+    for part in (*STRUCTURED, CLUMPS):
+        key = key * 2 + (lit[:, part] & needs).long()
+    order = torch.argsort(key, stable=True)
+    for group in torch.unique(key >> 5):
+        members = order[(key[order] >> 5) == group]
+        size = most if int(group) else 4 * most  # without the finer grid a galaxy needs less
+        yield from torch.split(members, size)
+
+
+def _needs_grid(job: Job) -> Tensor:
+    """Which galaxies (B,) have something that is no sum of ellipses."""
+    c, lit = job.galaxies.columns, (job.fluxes != 0).any(2)
+    disc = lit[:, DISC] & ((c["dust_tau"] > 0) | (c["disorder"] > 0) | (c["lopsidedness"] > 0))
+    boxy = lit[:, BULGE] & Structure(galaxies=job.galaxies).special_bulge
+    return lit[:, list(STRUCTURED)].any(1) | disc | boxy
+
+
+def _edge_on(job: Job) -> Tensor:
+    return job.galaxies.columns["inclination"] >= EDGE_ON
+
+
+def layers_of(job: Job, canvas: Canvas) -> list[Layer]:
+    """All that a group of galaxies is made of; rows are those of the group."""
+    job = dimmed(job)
+    layers: list[Layer] = []
+    if bool(_needs_grid(job).any()):
+        layers += _structured(job, canvas)
+    else:
+        layers += _bulges(job, canvas, torch.ones_like(job.extinction))
+        layers += _discs(job, canvas, torch.ones_like(job.extinction))
+    layers += _companions(job, canvas)
+    layers += _clumps(job)
+    return layers
+
+
+def dimmed(job: Job) -> Job:
+    """The same with fluxes before dust so much higher that the flux in SDSS r is what it was."""
+    c = job.galaxies.columns
+    if not job.held:
+        return job
+    dusty = (c["dust_tau"] > 0) & (job.reference[:, DISC] > 0)
+    if not bool(dusty.any()):
+        return job
+    some = job.take(dusty.nonzero()[:, 0])
+    structure = Structure(galaxies=some.galaxies)
+    through = mean_transmission(structure, some.reference_extinction, some.reference > 0).to(some.reference)
+    factor = torch.ones_like(job.reference[:, 0])
+    factor[dusty] = some.reference.sum(1) / (some.reference * through).sum(1)
+    return replace(job, fluxes=job.fluxes * factor[:, None, None], reference=job.reference * factor[:, None])
+
+
+def _structured(job: Job, canvas: Canvas) -> list[Layer]:
+    """Everything in the plane of the disc, and the bulge behind its dust."""
+    galaxies = job.galaxies
+    structure = Structure(galaxies=galaxies)
+    dx, dy = canvas.offsets(job.centre)
+    points = points_at(galaxies, *on_sky(galaxies, dx, dy))
+    pattern = structure.pattern(points.plane)
+    every = torch.arange(len(galaxies), device=dx.device)
+    lit = (job.fluxes != 0).any(2)
+    dusty = bool((galaxies.columns["dust_tau"] > 0).any())
+    depth = structure.depth(points, pattern) if dusty else None
+    screen = transmissions(depth[0], job.extinction, half=False) if depth else None
+    at_centre = _central(job, structure)
+    layers = _bulges(job, canvas, at_centre[0]) + _discs(job, canvas, at_centre[1])
+    if bool(lit[:, DISC].any()):
+        weight = job.fluxes[:, DISC].to(torch.float32)
+        light = structure.light(DISC, points, pattern)
+        layers.append(Fine(DISC, every, weight, light, screen))
+        plain = structure.smooth_light(DISC, points)
+        layers.append(Fine(DISC, every, -weight * at_centre[1], plain, None))
+    special = structure.special_bulge & lit[:, BULGE]
+    if bool(special.any()):
+        weight = job.fluxes[:, BULGE].to(torch.float32) * special[:, None]
+        through = transmissions(structure.bulge_depth(depth), job.extinction, half=True) if depth else None
+        layers.append(Fine(BULGE, every, weight, structure.light(BULGE, points, pattern), through))
+        layers.append(Fine(BULGE, every, -weight * at_centre[0], structure.smooth_light(BULGE, points), None))
+    for part in (BAR, ARMS, RING):
+        if bool(lit[:, part].any()) and (part != ARMS or pattern):
+            weight = job.fluxes[:, part].to(torch.float32)
+            layers.append(Fine(part, every, weight, structure.light(part, points, pattern), screen))
+    torn = lit[:, TIDES].nonzero()[:, 0]
+    if len(torn):
+        light = tide_light(galaxies.take(torn), dx[torn], dy[torn])
+        layers.append(Fine(TIDES, torn, job.fluxes[torn, TIDES].to(torch.float32), light, None))
+    return layers
+
+
+def _central(job: Job, structure: Structure) -> tuple[Tensor, Tensor]:
+    """What is left of bulge and disc (B, C) at the galaxy's centre, as factors of their smooth light.
+
+    A cusp is drawn in Fourier space, where it is exact, times these; only the rest, which is 0 at the cusp, is drawn on
+    the finer grid.
+    """
+    galaxies = job.galaxies
+    zero = torch.zeros(len(galaxies), 1, 1, device=job.centre.device)
+    points = points_at(galaxies, zero, zero)
+    depth = structure.depth(points, structure.pattern(points.plane))
+    bulge = transmissions(structure.bulge_depth(depth), job.extinction, half=True)[:, :, 0, 0]
+    if structure.edge_on:
+        return bulge, torch.ones_like(bulge)
+    factor = structure.disc_factor(points.plane)[:, 0]
+    return bulge, transmissions(depth[0], job.extinction, half=False)[:, :, 0, 0] * factor
+
+
+def _smooth(part: int, component: Symmetric, slots: list[Tensor], job: Job, canvas: Canvas) -> list[Layer]:
+    """A component with a known transform.
+
+    Parameters
+    ----------
+    part : whose flux it has.
+    component : what draws it.
+    slots : x, y and the shape, (B,) each, as the component wants them.
+    job : B galaxies, with the fluxes that it is to have.
+    canvas : where.
+    """
+    which = (job.fluxes[:, part] != 0).any(1).nonzero()[:, 0]
+    if not len(which):
+        return []
+    values = torch.stack([torch.ones_like(slots[0]), *slots], 1)[which]
+    spectra, folded, copies = component.drawn(values, canvas.grid.rows(which), derivatives=False)
+    weight = job.fluxes[which, part].to(torch.float32)
+    return [Smooth(part, which, weight, spectra[0], folded, copies[:, :1], values[:, 1:3])]
+
+
+def _scaled(job: Job, part: int, factor: Tensor) -> Job:
+    fluxes = job.fluxes.clone()
+    fluxes[:, part] *= factor
+    return replace(job, fluxes=fluxes)
+
+
+def _sersic(centre: Tensor, r_e: Tensor, n: Tensor, q: Tensor, theta: Tensor) -> list[Tensor]:
+    """Slots of a Sersic profile; what has no size is a point."""
+    ln_r, ln_q = torch.log(r_e.clamp_min(SMALLEST)), torch.log(torch.where(q > 0, q, 1.0).clamp(0.03, 1.0))
+    return [centre[:, 0], centre[:, 1], ln_r, torch.log(n.clamp(*N_RANGE)), ln_q, theta]
+
+
+def _bulges(job: Job, canvas: Canvas, left: Tensor) -> list[Layer]:
+    c = job.galaxies.columns
+    slots = _sersic(job.centre, c["bulge_r_e"], c["bulge_n"], c["bulge_q"], _direction(job))
+    return _smooth(BULGE, SERSIC, slots, _scaled(job, BULGE, left), canvas)
+
+
+def _discs(job: Job, canvas: Canvas, left: Tensor) -> list[Layer]:
+    """Discs: ellipses, or edge-on ones; `left` (B, C) is the share that is drawn."""
+    g, scaled = job.galaxies, _scaled(job, DISC, left)
+    edge_on = _edge_on(job)
+    flat = replace(scaled, fluxes=scaled.fluxes * ~edge_on[:, None, None])
+    c = g.columns
+    q = g.axis_ratio.flatten().to(torch.float64)
+    slots = _sersic(job.centre, c["disc_r_e"], c["disc_n"], q, _direction(job))
+    layers = _smooth(DISC, SERSIC, slots, flat, canvas)
+    if bool(edge_on.any()):
+        length, height = (torch.log(v.flatten().to(torch.float64)) for v in edge_on_shape(g))
+        seen = replace(scaled, fluxes=scaled.fluxes * edge_on[:, None, None])
+        slots = [job.centre[:, 0], job.centre[:, 1], length, height, _direction(job)]
+        layers += _smooth(DISC, EDGE, slots, seen, canvas)
+    return layers
+
+
+def _companions(job: Job, canvas: Canvas) -> list[Layer]:
+    c = job.galaxies.columns
+    place = job.centre + torch.stack([c["companion_x"], c["companion_y"]], 1)
+    theta = c["companion_pa"] + math.pi / 2
+    slots = _sersic(place, c["companion_r_e"], c["companion_n"], c["companion_q"], theta)
+    return _smooth(COMPANION, SERSIC, slots, job, canvas)
+
+
+def _direction(job: Job) -> Tensor:
+    return job.galaxies.columns["pa"] + math.pi / 2
+
+
+def _clumps(job: Job) -> list[Layer]:
+    which = ((job.fluxes[:, CLUMPS] != 0).any(1) & (job.galaxies.columns["clump_count"] > 0)).nonzero()[:, 0]
+    if not len(which):
+        return []
+    clumps, light = clump_light(job.take(which))
+    return [Points(CLUMPS, which, clumps, light, job.centre[which])]
+
+
+def clump_light(job: Job) -> tuple[Clumps, Tensor]:
+    """Clumps of B galaxies and the flux (B, C, N) of each that leaves the galaxy."""
+    structure = Structure(galaxies=job.galaxies)
+    clumps = place_clumps(job.galaxies, structure.arms, structure.patches)
+    plane = clumps.plane
+    points = points_at(job.galaxies, plane.x, plane.y * job.galaxies.axis_ratio)
+    depth = structure.depth(points, structure.pattern(points.plane))
+    through = transmissions(depth[0], job.extinction, half=False)[:, :, 0]
+    return clumps, job.fluxes[:, CLUMPS, :, None].to(torch.float32) * clumps.share[:, None] * through
