@@ -109,7 +109,7 @@ def noise_level(survey: Survey, psf: Tensor, *, noise: Noise, oversampling: int 
 
 
 def variance(flux: Tensor, level: Level) -> Tensor:
-    """Variance (B, C, H, W) of a pixel that holds `flux`, flux units squared: sky, read-out and the source's photons."""
+    """Variance (B, C, H, W) of a pixel that holds `flux`, flux units squared: sky, read-out, the source's photons."""
     sigma, gain = (_planes(v, flux) for v in (level.sigma, level.gain))
     return flux.clamp_min(0.0).div_(gain).add_(sigma.square())
 
@@ -129,8 +129,8 @@ def deviations(flux: Tensor, level: Level, *, normal: Tensor, read: Tensor | Non
     With mean and third and fourth cumulant L of the photons and variance V = L + R of all, the Cornish-Fisher
     expansion (Cornish & Fisher 1938, Rev. Inst. Int. Stat. 5, 307) turns a normal number g into
     ``sqrt(V) g + s (g^2 - 1) / 6 + [s (g^3 - 3 g) / 24 - s^2 (2 g^3 - 5 g) / 36] / sqrt(V)`` with s = L/V: skew and
-    kurtosis of the photons are kept. Where fewer than `COUNTED` electrons are expected, they are counted: the Poisson distribution is
-    inverted at the probability of g.
+    kurtosis of the photons are kept. Where fewer than `COUNTED` electrons are expected, they are counted: the Poisson
+    distribution is inverted at the probability of g.
     """
     gain, read_variance = (_planes(v, flux) for v in (level.gain, level.read_variance))
     sky = _planes((level.sigma * level.gain).square() - level.read_variance, flux)

@@ -1,4 +1,4 @@
-"""What a star looks like: seeing through the air, diffraction in a telescope, and how they differ from place to place."""
+"""What a star looks like: seeing through the air, diffraction in a telescope, and how both differ between places."""
 
 from __future__ import annotations
 
@@ -143,7 +143,8 @@ def psf_stamps(
     shear = torch.zeros(1, bands, 2, device=device) if shear is None else shear.to(device)
     if shear.shape[1:] != (bands, 2) or width.shape[1:] != (bands,):
         raise InputError(
-            f"width {tuple(width.shape)} and shear {tuple(shear.shape)} came; (B, {bands}) and (B, {bands}, 2) are wanted"
+            f"width {tuple(width.shape)} and shear {tuple(shear.shape)} came; (B, {bands}) and (B, {bands}, 2) are "
+            "wanted"
         )
     side = count * psf.size(scale)
     side += 1 - side % 2
