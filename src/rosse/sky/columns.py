@@ -44,7 +44,7 @@ COLUMNS = (
         name="mag_r", unit="mag", description="apparent AB magnitude in SDSS r, all parts, before its own dust dims it"
     ),
     Column(name="log_sfr", unit="dex(Msun/yr)", description="star formation rate"),
-    Column(name="log_oh", unit="dex", description="gas metallicity, 12 + log(O/H)"),
+    Column(name="log_oh", unit="dex", description="gas metallicity, 12 + log(O/H), O3N2 scale"),
     Column(name="r_e", unit="kpc", description="half-light semi-major axis in r, face-on, without companion and tides"),
     Column(name="pa", unit="deg", description="major axis (line of nodes of the disc), degrees east of north"),
     Column(name="inclination", unit="deg", description="of the disc, 0 is face-on"),

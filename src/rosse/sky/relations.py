@@ -172,11 +172,12 @@ def age(z: Array) -> Array:
 def metallicity(log_mass: Array) -> Array:
     """Gas metallicity, 12 + log(O/H); scatter 0.1 dex.
 
-    Tremonti+2004 (doi:10.1086/423264), eq. 3, held at its edges, 10^8.5 and 10^11.5 Msun, but for a slope of 0.3 dex
-    per dex below (Berg+2012, doi:10.1088/0004-637X/754/2/98).
+    The galaxies of Tremonti+2004 (doi:10.1086/423264) on the scale of Pettini & Pagel 2004, O3N2, which agrees with
+    the temperatures of the gas: Kewley & Ellison 2008 (doi:10.1086/587500), Table 2, from 10^8.5 to 10^11 Msun; below,
+    a slope of 0.3 dex per dex (Berg+2012, doi:10.1088/0004-637X/754/2/98).
     """
-    inside = np.clip(log_mass, 8.5, 11.5)
-    return np.asarray(-1.492 + 1.847 * inside - 0.08026 * inside**2 + 0.3 * np.minimum(log_mass - 8.5, 0))
+    x = np.clip(log_mass, 8.5, 11.0)
+    return np.asarray(32.1488 - 8.51258 * x + 0.976384 * x**2 - 0.0359763 * x**3 + 0.3 * np.minimum(log_mass - 8.5, 0))
 
 
 def blackbody(wavelength: Array, temperature: Array) -> Array:

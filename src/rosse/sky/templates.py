@@ -70,6 +70,11 @@ def _mean(wavelength: Array, flux: Array, band: Array, throughput: Array) -> Arr
     return np.asarray(photons / np.trapezoid(throughput / band, band) / SPEED_OF_LIGHT)
 
 
+def mean_flux(wavelength: Array, flux: Array, band: str) -> Array:
+    """Mean f_nu in a band of SDSS, (B,), of (B, W) f_lambda at (W,) wavelengths, nm."""
+    return _mean(wavelength, flux, *curve(SURVEYS["sdss"], band))
+
+
 @lru_cache(maxsize=256)
 def _light(survey: Survey, band: str) -> Array:
     """(Z, 4) mean f_nu of each template in a band at `_STEPS` redshifts, at a fixed luminosity distance."""
