@@ -51,6 +51,7 @@ _PUBLIC = {
     "Mosaic": "rosse.io",
     "read_cutouts": "rosse.io",
     "Population": "rosse.sky.population",
+    "observe": "rosse.sky.observe",
     "open_catalogue": "rosse.store",
     "Catalogue": "rosse.store",
 }
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from rosse.light.radial_profiles import TruncatedSersic as TruncatedSersic
     from rosse.light.shaped import Shaped as Shaped
     from rosse.light.sky import Sky as Sky
+    from rosse.sky.observe import observe as observe
     from rosse.sky.population import Population as Population
     from rosse.status import Status as Status
     from rosse.store import Catalogue as Catalogue
