@@ -13,7 +13,6 @@ EDGE_ON = 80.0  # degrees of inclination from which a disc is called edge-on
 _SEEN_EDGE_ON = float(np.cos(np.radians(EDGE_ON)))  # share of discs that are seen so: cos i is uniform
 LENTICULAR = 0.6  # share of S0 among S0-Sa
 MERGERS = 0.03  # Darg+2010 (doi:10.1111/j.1365-2966.2009.15786.x): 1.5 to 4.5 % of nearby galaxies
-FAINT_DISCS = 0.06  # share of low surface brightness among disc galaxies of a magnitude-limited sample, rounded
 
 
 def _step(log_mass: Array, middle: float, width: float) -> Array:
@@ -21,28 +20,38 @@ def _step(log_mass: Array, middle: float, width: float) -> Array:
     return np.asarray(1 / (1 + 10 ** ((log_mass - middle) / width)))
 
 
+def faint_discs(log_mass: Array) -> Array:
+    """Share of discs of low surface brightness: a tenth of small discs, few massive ones.
+
+    Between Minchin+2004 (doi:10.1111/j.1365-2966.2004.08409.x) and the shares in SDSS (Zhong+2008,
+    doi:10.1111/j.1365-2966.2008.13972.x), rounded.
+    """
+    return 0.15 * _step(log_mass, 9.8, 0.6)
+
+
 def type_shares(log_mass: Array) -> Array:
     """Shares, (..., 8), of `GALAXIES` at a stellar mass.
 
     The classes of Kelvin+2014 (`relations.hubble_class_shares`), divided further: S0-Sa into lenticulars and spirals,
     Sd-Irr by mass (10^9.2 Msun) into spirals and irregulars, and what is below about 10^8.9 Msun and no spiral into
-    dwarfs. Mergers and discs of low surface brightness take fixed shares of the others, and a disc is edge-on when
-    its inclination is above `EDGE_ON`.
+    dwarfs. Discs of low surface brightness take `faint_discs`, mergers a fixed share of all, and a disc is edge-on
+    when its inclination is above `EDGE_ON`.
     """
     elliptical, early, late, last = np.moveaxis(hubble_class_shares(log_mass), -1, 0)
     small, irregular = _step(log_mass, 8.9, 0.2), _step(log_mass, 9.2, 0.4)
     dwarf = small * (elliptical + 0.6 * irregular * last)
     lenticular = LENTICULAR * early
     spiral = (1 - LENTICULAR) * early + late + (1 - irregular) * last
+    faint = faint_discs(log_mass)
     ragged = (1 - 0.6 * small) * irregular * last
     shares = {
         "elliptical": (1 - small) * elliptical,
         "lenticular": (1 - _SEEN_EDGE_ON) * lenticular,
-        "spiral": (1 - _SEEN_EDGE_ON) * (1 - FAINT_DISCS) * spiral,
-        "edge_on": _SEEN_EDGE_ON * (lenticular + (1 - FAINT_DISCS) * spiral),
-        "irregular": (1 - FAINT_DISCS) * ragged,
+        "spiral": (1 - _SEEN_EDGE_ON) * (1 - faint) * spiral,
+        "edge_on": _SEEN_EDGE_ON * (lenticular + (1 - faint) * spiral),
+        "irregular": (1 - faint) * ragged,
         "dwarf": dwarf,
-        "low_surface_brightness": FAINT_DISCS * (spiral + ragged),
+        "low_surface_brightness": faint * (spiral + ragged),
     }
     kept = {name: (1 - MERGERS) * share for name, share in shares.items()} | {"merger": np.full_like(small, MERGERS)}
     return np.stack([kept[name] for name in GALAXIES], axis=-1)
@@ -51,14 +60,15 @@ def type_shares(log_mass: Array) -> Array:
 def stages(draws: Draws, of_type: Integers, log_mass: Array) -> Array:
     """(B,) Hubble stage of galaxies of these types and masses.
 
-    Spirals are Sa (1), Sab to Scd (1.5 to 6.5, later at lower mass) or Sd to Sdm (6.5 to 8.5), in the shares of
+    Spirals are Sa (0 to 1.5), Sab to Scd (1.5 to 6.5, later at lower mass) or Sd to Sdm (6.5 to 8.5), in the shares of
     Kelvin+2014. A merger's main galaxy is a spiral, or an elliptical or lenticular as often as at its mass.
     """
     elliptical, early, late, last = np.moveaxis(hubble_class_shares(log_mass), -1, 0)
     irregular = _step(log_mass, 9.2, 0.4)
-    middle = np.clip(draws.normal("stage", 4.2, 1.1) - 1.2 * (log_mass - 10.3), 1.5, 6.5)
+    middle = 1.5 + np.abs(draws.normal("stage", 4.2, 1.1) - 1.2 * (log_mass - 10.3) - 1.5)
+    middle = np.minimum(middle, 6.5 - 0.5 * draws.uniform("stage within"))
     u = draws.uniform("stage within")
-    options = np.stack([np.full_like(u, -5.0), -3 + 3 * u, 0.5 + u, middle, 6.5 + 2 * u], axis=-1)
+    options = np.stack([np.full_like(u, -5.0), -3 + 3 * u, 1.5 * u, middle, 6.5 + 2 * u], axis=-1)
     none = np.zeros_like(u)
     discs = [none, none, (1 - LENTICULAR) * early, late, (1 - irregular) * last]
     flat = [none, LENTICULAR * early, *discs[2:]]

@@ -9,7 +9,7 @@ import numpy as np
 from rosse.sky import relations
 from rosse.sky.draws import Array, Draws, Integers
 from rosse.sky.structure import Columns, is_type
-from rosse.sky.templates import light_per_mass
+from rosse.sky.templates import colour, light_per_mass
 
 SCALE_LENGTHS = 1.678347  # half-light radius of an exponential disc over its scale length
 
@@ -26,7 +26,7 @@ def sizes(draws: Draws, of_type: Integers, known: Columns) -> Columns:
     total = _whole(draws, of_type, known)
     out = _bulge(draws, of_type, known)
     disc_n = np.where(is_type(of_type, "dwarf"), draws.uniform("disc index", 0.7, 1.3), 1.0)
-    bulge_light = _light_share(known)
+    bulge_light, _ = _light(known)
     ratio = relations.bulge_over_disc_size(known["t_type"]) / SCALE_LENGTHS * draws.scatter("bulge size", 0.13)
     disc = total / half_light(bulge_light, out["bulge_n"], disc_n, ratio)
     has_disc, has_bulge = known["disc_share"] > 0, known["bulge_share"] > 0
@@ -50,17 +50,31 @@ def _whole(draws: Draws, of_type: Integers, known: Columns) -> Array:
     # a lenticular lies between the two relations, as its star formation does
     part = np.interp(stage, [-4, -3, 0, 1.5], [0.0, 0.2, 0.5, 1.0])
     size = early ** (1 - part) * late**part * draws.scatter("size", 0.14)
-    # Discs of low surface brightness are defined by it: 1.5 to 3 times the usual radius is 0.9 to 2.4 mag fainter than
-    # Freeman's 21.65 B mag/arcsec^2, that is 22.5 and fainter (O'Neil & Bothun 2000, doi:10.1086/308322).
-    return size * np.where(is_type(of_type, "low_surface_brightness"), draws.uniform("faint", 1.6, 3.0), 1.0)
+    return np.where(is_type(of_type, "low_surface_brightness"), _faint(draws, known), size)
 
 
-def _light_share(known: Columns) -> Array:
-    """Share of the bulge in the light of the main galaxy, rest-frame r."""
+def _faint(draws: Draws, known: Columns) -> Array:
+    """Half-light radius, kpc, of a disc whose face-on centre is fainter than 22.5 B mag/arcsec^2.
+
+    The definition of Impey & Bothun 1997 (doi:10.1146/annurev.astro.35.1.267); within it brighter ones are more
+    frequent in a magnitude-limited sample (O'Neil & Bothun 2000, doi:10.1086/308322). B from g and r by Jester+2005
+    (doi:10.1086/432466), Table 1: B = g + 0.39 (g - r) + 0.21. An arcsec at 10 pc is 4.848e-5 pc.
+    """
+    _, light = _light(known)
+    red = colour(np.clip(known["disc_sed"], 0, 3))
+    blue = -2.5 * (known["log_mass"] + np.log10(light)) + 1.39 * red + 0.21
+    centre = 22.5 + 1.6 * draws.uniform("faint") ** 1.5
+    scale_length = np.sqrt(10 ** (0.4 * (centre - blue)) / (2 * np.pi)) * 4.848136811e-8
+    return np.asarray(SCALE_LENGTHS * scale_length)
+
+
+def _light(known: Columns) -> tuple[Array, Array]:
+    """Share of the bulge in the light of the main galaxy, and that light per solar mass, rest-frame r."""
     bulge = known["bulge_share"] * light_per_mass(known["bulge_sed"])
     old = (known["disc_share"] + known["bar_share"]) * light_per_mass(known["disc_sed"])
     young = known["arm_share"] + known["ring_share"] + known["clump_share"]
-    return np.asarray(bulge / (bulge + old + young * light_per_mass(known["young_sed"])))
+    total = bulge + old + young * light_per_mass(known["young_sed"])
+    return bulge / total, total
 
 
 def _bulge(draws: Draws, of_type: Integers, known: Columns) -> Columns:

@@ -173,8 +173,7 @@ def continuum(table: Table, wavelength: Array) -> Array:
     star = np.isfinite(np.asarray(table["temperature"], dtype=float))
     if star.any():
         out[star] = _stars(np.asarray(table["temperature"], dtype=float)[star], wavelength)
-    # f_lambda of a template is in c / nm^2: 100 Angstrom^2 are in a nm^2
-    return np.asarray(out * (_AB * _LIGHT / 100 / UNIT))
+    return np.asarray(out * (_AB / 10 / UNIT))  # templates are per nm, the result is per Angstrom
 
 
 def _stars(temperature: Array, wavelength: Array) -> Array:

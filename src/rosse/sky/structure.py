@@ -68,10 +68,10 @@ def _spectra(draws: Draws, of_type: Integers, stage: Array, log_mass: Array, off
     red sequence, -0.02 mag in g - r per mag (Bernardi+2003, doi:10.1086/367794).
     """
     massive = log_mass - 10.5
-    old = 0.22 - 0.12 * massive + 0.07 * offset
-    by_stage = np.interp(stage, [-5, -3, 0, 1, 3, 5, 7, 10], [0.22, 0.3, 0.5, 0.75, 1.15, 1.6, 2.0, 2.45])
-    disc = by_stage - 0.25 * massive * (stage > 0) - 0.12 * massive * (stage <= 0)
-    disc += np.where(stage > 0, 0.38, 0.12) * offset
+    old = 0.32 - 0.12 * massive + 0.07 * offset
+    by_stage = np.interp(stage, [-5, -3, 0, 1, 3, 5, 7, 10], [0.32, 0.4, 0.6, 0.8, 1.15, 1.55, 1.9, 2.3])
+    disc = by_stage - 0.2 * massive * (stage > 0) - 0.12 * massive * (stage <= 0)
+    disc += np.interp(stage, [-1, 1, 5, 8, 10], [0.1, 0.3, 0.36, 0.3, 0.2]) * offset
     disc += np.where(is_type(of_type, "low_surface_brightness", "merger") & (stage > 0), 0.15, 0.0)
     disc = np.clip(disc, 0.0, 2.9)
     pseudo = np.clip((stage - 1) / 5, 0, 1) * 0.6  # bulges of late types grew out of the disc and share its stars
@@ -83,7 +83,7 @@ def _spectra(draws: Draws, of_type: Integers, stage: Array, log_mass: Array, off
 
 def _bulge_share(draws: Draws, of_type: Integers, stage: Array) -> Array:
     """Share of the main galaxy's mass."""
-    share = relations.bulge_to_total(stage) * draws.scatter("bulge", 0.25)
+    share = relations.bulge_to_total(stage) * 10 ** (np.interp(stage, [-3, 3], [0.13, 0.25]) * draws.normal("bulge"))
     share = np.clip(share, 0.0, 0.75)
     without = draws.happens("bulgeless", np.interp(stage, [2, 5, 8], [0.0, 0.25, 0.8]))
     no_bulge = without | is_type(of_type, "irregular") | (is_type(of_type, "dwarf") & (stage > 0))

@@ -34,8 +34,8 @@ def spectra() -> tuple[Array, Array]:
     Returns
     -------
     tuple
-        (W,) rest-frame wavelength, nm, and (4, W) f_lambda. Each template has a mean f_nu of 1 in SDSS r at z = 0, so
-        that f_lambda is in c / nm^2 times that unit.
+        (W,) rest-frame wavelength, nm, and (4, W) f_lambda. Each template has a mean f_nu of 1 in SDSS r at z = 0;
+        f_lambda is per nm, in that unit of f_nu times Hz.
 
     Notes
     -----
