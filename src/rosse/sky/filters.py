@@ -41,7 +41,7 @@ _SDSS: dict[str, Corners] = {
 
 # Half-power wavelengths with the atmosphere: Flaugher+2015 (DECam), Abbott+2021.
 _DECAM: dict[str, Corners] = {
-    "g": _flat(400, 547, 16),
+    "g": ((388, 0), (400, 0.40), (412, 0.66), (430, 0.80), (460, 0.92), (500, 1.0), (540, 1.0), (547, 0.50), (554, 0)),
     "r": _flat(568, 716, 14),
     "i": _flat(709, 856, 14),
     "z": ((843, 0), (857, 1.0), (930, 0.85), (985, 0.62), (1008, 0)),
@@ -115,10 +115,9 @@ def _curve(source: str | Corners) -> tuple[Array, Array]:
 
 
 def _file(name: str) -> tuple[Array, Array]:
-    """One of GalSim's bandpass files; LSST's are in nm, those of HST in Angstrom."""
+    """One of GalSim's bandpass files, in nm."""
     galsim = require("galsim", extra="sky")
     values = np.loadtxt(Path(galsim.meta_data.share_dir) / "bandpasses" / name)
-    wavelength = values[:, 0] if name.startswith("LSST") else values[:, 0] / 10
     seen = np.flatnonzero(values[:, 1] > 1e-4 * values[:, 1].max())
     keep = slice(max(seen[0] - 1, 0), seen[-1] + 2)  # long tails of zeros would thin the sampling where there is light
-    return wavelength[keep], values[keep, 1]
+    return values[keep, 0], values[keep, 1]
