@@ -191,6 +191,7 @@ def test_shares_and_presence(every_type: Any) -> None:
         for name in names:
             values = np.asarray(every_type[name])[there]
             assert np.isfinite(values).all(), name
+            assert np.isnan(np.asarray(every_type[name])[~there]).any(), name
             assert name in {"companion_x", "arm_phase", "bar_angle", "inclination"} or values.min() >= 0, name
     assert ((np.asarray(every_type["clump_share"]) > 0) == (np.asarray(every_type["clump_count"]) > 0)).all()
     for name in ("bulge_q", "bar_q", "companion_q"):

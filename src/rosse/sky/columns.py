@@ -60,7 +60,7 @@ COLUMNS = (
     Column(name="disc_r_e", unit="kpc", description="half-light radius of the disc in its own plane"),
     Column(name="disc_n", description="Sersic index of the disc"),
     Column(name="disc_thickness", description="scale height over scale length of the disc"),
-    Column(name="disc_sed", description="spectrum of the smooth disc (and bar), as bulge_sed"),
+    Column(name="disc_sed", description="spectrum of the smooth disc, bar and tides, as bulge_sed"),
     Column(name="lopsidedness", description="amplitude of the disc's first Fourier mode"),
     Column(name="disorder", description="0 = a smooth disc, 1 = patches only (irregulars)"),
     # bar: in the plane of the disc

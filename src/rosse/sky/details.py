@@ -17,7 +17,20 @@ def details(draws: Draws, of_type: Integers, known: Columns, offset: Array) -> C
     """
     out = {"pa": draws.uniform("pa", 0, 180)}
     out |= _arms(draws, of_type, known) | _disorder(draws, of_type, known) | _dust(draws, of_type, known)
-    return out | _gas(draws, of_type, known, offset) | _companion(draws, known) | _tides(draws, known)
+    out |= _gas(draws, of_type, known, offset) | _companion(draws, known) | _tides(draws, known)
+    return out | _absent(known)
+
+
+def _absent(known: Columns) -> Columns:
+    """NaN for what a galaxy without that part does not have; tides are made of the disc's stars."""
+    young = known["arm_share"] + known["ring_share"] + known["clump_share"]
+    holders = {
+        "inclination": known["disc_share"],
+        "bulge_sed": known["bulge_share"],
+        "disc_sed": known["disc_share"] + known["tide_share"],
+        "young_sed": young,
+    }
+    return {name: np.where(share > 0, known[name], np.nan) for name, share in holders.items()}
 
 
 def _arms(draws: Draws, of_type: Integers, known: Columns) -> Columns:
