@@ -16,7 +16,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.i
 def test_words_are_those_of_splitmix64() -> None:
     """First numbers of Vigna's reference implementation started at 1234567, as published with it."""
     state = torch.tensor([1234567]) + torch.arange(1, 6) * chance._GAMMA
-    found = [int(word) % 2**64 for word in chance._mix(state)]
+    found = [int(word) % 2**64 for word in chance._mix_(state)]
     assert found == [
         6457827717110365317,
         3203168211198807973,
@@ -90,3 +90,15 @@ def test_normal_numbers(name: str) -> None:
         assert stats.pearsonr(sample[:, lag:].ravel(), sample[:, :-lag].ravel()).pvalue > 1e-3
         assert stats.pearsonr(sample[:, lag:].ravel() ** 2, sample[:, :-lag].ravel() ** 2).pvalue > 1e-3
     assert stats.pearsonr(sample[1:].ravel(), sample[:-1].ravel()).pvalue > 1e-3
+
+
+def test_seeds_are_as_different_as_chance_has_it() -> None:
+    """Over many seeds the probabilities that tests give are themselves uniform: none is too good or too bad."""
+    kolmogorov, means, squares = [], [], []
+    for seed in range(200):
+        sample = chance.noise(seed, torch.arange(20), "pixels", (1000,)).double().numpy().ravel()
+        kolmogorov.append(stats.kstest(sample, "norm").pvalue)
+        means.append(stats.norm.sf(sample.mean() * np.sqrt(sample.size)))
+        squares.append(stats.chi2.sf((sample**2).sum(), sample.size))
+    for probabilities in (kolmogorov, means, squares):
+        assert stats.kstest(probabilities, "uniform").pvalue > 1e-3

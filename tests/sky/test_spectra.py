@@ -25,7 +25,7 @@ def table() -> Any:
 
 @pytest.fixture(scope="module", params=spectra.SPECTROGRAPHS)
 def observed(request: pytest.FixtureRequest, table: Any) -> spectra.Spectra:
-    return spectra.observe_spectra(table, request.param, seed=2, snr=12)
+    return spectra.observe_spectra(table, request.param, seed=3, snr=12)
 
 
 def synthetic_r(wavelength: np.ndarray, flux: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -73,22 +74,19 @@ def noise(seed: int, rows: Tensor, what: str, shape: tuple[int, ...]) -> Tensor:
     return pairs[:, :count].reshape(len(rows), *shape)
 
 
-def stream(what: str) -> int:
-    """Number of a named stream, the same in every process: the first 8 bytes of BLAKE2b, as a signed integer."""
-    return int.from_bytes(hashlib.blake2b(what.encode(), digest_size=8).digest(), "little", signed=True)
-
-
 def _words(seed: int, rows: Tensor, what: str, count: int) -> Tensor:
     """(B, count) random 64-bit words as int64."""
-    name = torch.tensor([_signed(stream(what) ^ (seed * _GAMMA))], device=rows.device)
-    start = _mix(_mix(name) + rows.to(torch.int64) * _GAMMA)
+    start = _mix_(rows.to(torch.int64) * _GAMMA + _key(seed, what))
     # A second hash: starts of neighbouring rows are then no neighbours in the sequence that they start.
     place = torch.arange(1, count + 1, device=rows.device, dtype=torch.int64) * _GAMMA
-    return _mix_(_mix(start ^ _SECOND)[:, None] + place)
+    return _mix_(_mix_(start ^ _SECOND)[:, None] + place)
 
 
-def _mix(word: Tensor) -> Tensor:
-    return _mix_(word.clone())
+@lru_cache(maxsize=4096)
+def _key(seed: int, what: str) -> int:
+    """Start of a stream: seed and name, hashed together."""
+    named = f"{seed} {what}".encode()
+    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "little", signed=True)
 
 
 def _mix_(word: Tensor) -> Tensor:
@@ -104,8 +102,3 @@ def _mix_(word: Tensor) -> Tensor:
 def _right(word: Tensor, bits: int) -> Tensor:
     """Shift to the right that fills with zeros; torch's own copies the sign bit of an int64."""
     return (word >> bits).bitwise_and_((1 << (64 - bits)) - 1)
-
-
-def _signed(word: int) -> int:
-    """Any integer modulo 2^64, as int64 writes it."""
-    return (word + (1 << 63)) % (1 << 64) - (1 << 63)
