@@ -292,6 +292,8 @@ def test_sizes_follow_van_der_wel(nearby: Any) -> None:
         ({"n": 5, "mix": {"spiral": -1}}, "'spiral' must be a number from 0 on"),
         ({"n": 5, "mix": {"spiral": 0}}, "no type has a share above 0"),
         ({"n": 5, "redshift": (0.3, 0.1)}, r"redshift must be a range .* got \(0.3, 0.1\)"),
+        ({"n": 5, "redshift": 0.1}, "redshift must be a range .* got 0.1"),
+        ({"n": 5, "mix": ["spiral"]}, "mix must be a dict"),
         ({"n": 5, "log_mass": (1, 2)}, "log_mass must be a range"),
         ({"n": 5, "z": 9.0}, "z must be within"),
         ({"n": 5, "limit": 100}, "limit must be a magnitude"),

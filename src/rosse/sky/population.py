@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,9 @@ class Population:
 
     Notes
     -----
+    Stars fade (`rosse.sky.relations.fading`), galaxies grow and form fewer stars with time, but the shares of types at
+    a mass, bars, arms and the spectra of a type are those of the local Universe at every redshift.
+
     Masses follow the mass function of Baldry+2012, evolving as in Leja+2020, in the volume in which a galaxy's own
     light, K-corrected, is brighter than the limit (Planck18). The functions of `rosse.sky.relations` hold the other
     relations and their references.
@@ -90,7 +93,10 @@ class Population:
 
     def table(self) -> Table:
         """Everything that is known of each row: `rosse.sky.columns.COLUMNS`, with units and descriptions."""
-        chosen = select(self.limit, self.redshift, self.log_mass)
+        low, high = self.redshift
+        chosen = select(
+            float(self.limit), (float(low), float(high)), (float(self.log_mass[0]), float(self.log_mass[1]))
+        )
         shares = type_table(self, chosen)
         first, last = self.start, self.start + self.n
         blocks = [
@@ -169,9 +175,10 @@ def _check_counts(population: Population) -> None:
 
 def _check_ranges(population: Population) -> None:
     for name, least, most in (("redshift", 1e-4, MAX_Z), ("log_mass", 6.0, 13.0)):
-        low, high = getattr(population, name)
+        value = getattr(population, name)
+        low, high = value if isinstance(value, Sequence) and len(value) == 2 else (np.nan, np.nan)
         if not least <= low < high <= most:
-            raise OptionError(f"{name} must be a range (low, high) within {least:g} and {most:g}; got ({low}, {high})")
+            raise OptionError(f"{name} must be a range (low, high) within {least:g} and {most:g}; got {value!r}")
     if population.z is not None and not 1e-4 <= population.z <= MAX_Z:
         raise OptionError(f"z must be within 0.0001 and {MAX_Z:g}; got {population.z}")
     if not 5 <= population.limit <= 32:
@@ -179,6 +186,8 @@ def _check_ranges(population: Population) -> None:
 
 
 def _check_mix(mix: Mapping[str, float]) -> None:
+    if not isinstance(mix, Mapping):
+        raise OptionError(f"mix must be a dict of type and share; got {mix!r}")
     for name, share in mix.items():
         if name not in TYPES:
             raise OptionError("mix: " + unknown_name("type", name, TYPES))

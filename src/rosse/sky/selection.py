@@ -21,7 +21,7 @@ from rosse.sky.structure import Columns, structure
 from rosse.sky.templates import template_light
 from rosse.surveys import SURVEYS
 
-MASS_BIN = 0.05  # dex
+MASS_BIN = 0.05  # dex, about
 OFFSETS = 8  # bins of equal probability of the offset of star formation
 _REPEATS = 6  # random galaxies in each cell, over whose structure the volume is averaged
 _Z_STEPS = 400
@@ -55,7 +55,7 @@ class Selection:
         flat = (cumulative + np.arange(len(cumulative))[:, None]).ravel()
         cell = np.searchsorted(flat, of_type + draws.uniform("cell"), side="right") - of_type * count
         bin_of, part = np.divmod(np.clip(cell, 0, count - 1), self.weight.shape[2])
-        mass = self.mass[bin_of] + MASS_BIN * draws.uniform("mass")
+        mass = self.mass[bin_of] + (self.mass[1] - self.mass[0]) * draws.uniform("mass")
         return mass, offset_of((part + draws.uniform("offset")) / self.weight.shape[2]), bin_of
 
     def redshifts(self, draws: Draws, bin_of: Integers, furthest: Array) -> Array:
@@ -120,10 +120,10 @@ def furthest(log_mass: Array, light: Array, z: Array, limit: float) -> Array:
 def _cells(low: float, high: float) -> tuple[Array, Array, Array]:
     """Edges of mass; (T, M, S, R) mass and (T * M * S * R, 4) light of R random galaxies in every cell."""
     count = max(round((high - low) / MASS_BIN), 1)
-    edges: Array = low + MASS_BIN * np.arange(count + 1, dtype=float)
+    edges = np.linspace(low, high, count + 1)
     shape = (len(GALAXIES), count, OFFSETS, _REPEATS)
     of_type, bin_of, part, again = (each.ravel() for each in np.indices(shape))
-    mass = edges[bin_of] + MASS_BIN / 2
+    mass = (edges[bin_of] + edges[bin_of + 1]) / 2
     draws = Draws(seed=-1, rows=np.arange(mass.size, dtype=np.int64))
     columns = structure(draws, of_type, mass, offset_of((part + (again + 0.5) / _REPEATS) / OFFSETS))
     return edges, mass.reshape(shape), light_of(columns)
