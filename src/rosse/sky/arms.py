@@ -18,6 +18,7 @@ WANDER = 0.16  # radians: how far a crest strays from its logarithmic spiral
 UNEQUAL = 0.35  # amplitude of the difference between arms, and of their spacing in radians
 KNOTS = (0.35, 0.75)  # scatter of ln brightness along arms: grand design, and what flocculence adds
 PIECES = 1.25  # scatter of ln brightness of a wholly flocculent pattern
+PIECES_AROUND = 5.0  # wave number of most pieces
 UNRESOLVED = 0.2  # pixels^2: blur within which the pattern is evened out, well below any PSF
 
 
@@ -56,16 +57,18 @@ def spiral(galaxies: Galaxies, plane: Plane, texture: Texture) -> Spiral:
     azimuth = _wrapped((plane.phi - g["arm_phase"]) * _turn(g) - (plane.ln_r - start) / tangent)
     random = chance.uniform(g.seed, g.rows, "arms", (4,)).to(torch.float32)[:, :, None, None] * (2 * math.pi)
     share = torch.cos(azimuth - random[:, 0])
-    stray = torch.sin(2.3 * plane.ln_r + random[:, 1]) + 0.6 * torch.sin(4.9 * plane.ln_r + random[:, 2])
+    out = plane.ln_r - start
+    stray = torch.sin(2.3 * out + random[:, 1]) + 0.6 * torch.sin(4.9 * out + random[:, 2])
     phase = count * (azimuth + WANDER * stray) + (UNEQUAL * (count > 1)) * share
     profile = torch.exp(sharpness(g["arm_width"]) * (torch.cos(phase) - 1))
-    across = count / (plane.r * torch.sin(g["arm_pitch"].clamp(0.02, 1.5)) * g.axis_ratio)
-    kept = torch.exp(-UNRESOLVED / 2 * across.square())
+    steep = 1 / (plane.r * torch.sin(g["arm_pitch"].clamp(0.02, 1.5)) * g.fine_ratio)  # radians of azimuth per pixel
+    kept = torch.exp(-UNRESOLVED / 2 * (count * steep).square())
     mean = torch.special.i0e(sharpness(g["arm_width"]))
     profile = torch.lerp(mean.expand_as(profile), profile, kept)
     end = torch.log(torch.maximum(g["arm_reach"], 1.05 * g["arm_start"]).clamp_min(0.1))
     window = torch.sigmoid((plane.ln_r - start) / INNER_EDGE) * torch.sigmoid((end - plane.ln_r) / OUTER_EDGE)
-    return Spiral(phase, window, profile, arm_field(g, texture, plane.ln_r, azimuth), share)
+    seen = torch.exp(-UNRESOLVED / 2 * (PIECES_AROUND * steep).square())
+    return Spiral(phase, window, profile, arm_field(g, texture, plane.ln_r, azimuth) * seen[:, None], share)
 
 
 def sharpness(width: Tensor) -> Tensor:
@@ -81,8 +84,8 @@ def arm_light(galaxies: Galaxies, plane: Plane, pattern: Spiral) -> Tensor:
     scraps = torch.exp(PIECES * pattern.pieces[:, 1].clamp(-2.5, 2.5))
     mean = torch.special.i0e(sharpness(g["arm_width"]))
     design = (1 - 0.8 * loose) * pattern.profile * (1 + UNEQUAL * (g["arm_count"] > 1) * pattern.share)
-    light = design * knots + (0.8 * mean) * loose * scraps
-    return light * pattern.window * torch.exp(-plane.r / young_scale(g))
+    light: Tensor = (design * knots + (0.8 * mean) * loose * scraps) * pattern.window
+    return light * torch.exp(-plane.r / young_scale(g))
 
 
 def young_scale(galaxies: Galaxies) -> Tensor:

@@ -11,7 +11,7 @@ from rosse.sky.geometry import Galaxies, Plane
 
 POWER = 2.5  # of the fall along either axis, and of its isophotes: flat with a sharp end, and boxy (Athanassoula+1990)
 AT_END = 2.0  # e-folds from the centre to the bar's end
-NARROWEST = 0.8  # pixels: a narrower bar is drawn so wide, which no PSF tells apart
+NARROWEST = 1.1  # pixels: a narrower bar is drawn so wide, which no PSF tells apart
 
 
 def bar_light(galaxies: Galaxies, plane: Plane) -> Tensor:
@@ -19,16 +19,17 @@ def bar_light(galaxies: Galaxies, plane: Plane) -> Tensor:
 
     Notes
     -----
-    ``exp(-2 (|x / a|^2.5 + |y / b|^2.5))`` with a the bar's semi-major axis and b = q a: its isophotes are boxy, as those
-    of bars are (Athanassoula+1990, MNRAS 245, 130), and 1/e^2 of its centre is left at its end. The integral along
-    an axis is ``2 a Gamma(1 + 1/2.5) 2^(-1/2.5)``.
+    ``exp(-2 (|x / a|^2.5 + |y / b|^2.5))`` with a the bar's semi-major axis and b = q a: its isophotes are boxy, as
+    those of bars are (Athanassoula+1990, MNRAS 245, 130), and 1/e^2 of its centre is left at its end. The integral
+    along an axis is ``2 a Gamma(1 + 1/2.5) 2^(-1/2.5)``.
     """
     g = galaxies
     c, s = torch.cos(g["bar_angle"]), torch.sin(g["bar_angle"])
-    length = torch.maximum(g["bar_length"], NARROWEST / g.axis_ratio)
-    width = torch.maximum(g["bar_length"] * g["bar_q"], NARROWEST / g.axis_ratio)
+    length = torch.maximum(g["bar_length"], NARROWEST / g.fine_ratio)
+    width = torch.maximum(g["bar_length"] * g["bar_q"], NARROWEST / g.fine_ratio)
     along = ((plane.x * c + plane.y * s) / length).abs()
     across = ((plane.y * c - plane.x * s) / width).abs()
     fall = along.square() * along.sqrt() + across.square() * across.sqrt()
     extent = 2 * math.gamma(1 + 1 / POWER) * AT_END ** (-1 / POWER)
-    return torch.exp(-AT_END * fall) / (extent**2 * length * width * g.axis_ratio)
+    light: Tensor = torch.exp(-AT_END * fall) / (extent**2 * length * width * g.fine_ratio)
+    return light

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from rosse.light.psf import FourierGrid
-from rosse.sky.clumps import Clumps, clump_folded, clump_spectra
+from rosse.sky.clumps import Clumps, clump_spectra
 
-FINE = 2  # samples of structure along one pixel, at least
+# Samples of structure along one pixel. What structure has beyond twice the pixel's own frequencies is then folded to
+# where a PSF that pixels can sample passes next to nothing.
+FINE = 1.5
 
 
 class Smooth(NamedTuple):
@@ -89,9 +91,14 @@ class Canvas:
     grid: FourierGrid
 
     @property
-    def fine(self) -> int:
-        """Samples along one pixel."""
-        return max(FINE, self.grid.zones)
+    def fine(self) -> float:
+        """Samples along one pixel; a PSF that is finer than the image lets more pass."""
+        return FINE if self.grid.zones == 1 else float(max(2, self.grid.zones))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Samples of the whole cell, (fy, fx)."""
+        return round(self.fine * self.grid.size[0]), round(self.fine * self.grid.size[1])
 
     def offsets(self, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets dx (M, 1, fx) and dy (M, fy, 1) of the fine grid's samples from centres (M, 2), pixels.
@@ -99,8 +106,8 @@ class Canvas:
         The cell is larger than the frame; its border goes half to either side.
         """
         lines = []
-        for length, size in zip(self.grid.frame, self.grid.size, strict=True):
-            at = torch.arange(self.fine * size, device=centre.device, dtype=torch.float32) / self.fine
+        for length, size, count in zip(self.grid.frame, self.grid.size, self.shape, strict=True):
+            at = torch.arange(count, device=centre.device, dtype=torch.float32) * (size / count)
             lines.append(torch.where(at > (length - 1 + size) / 2, at - size, at))
         y, x = lines
         place = centre.to(torch.float32)
@@ -136,14 +143,8 @@ class Canvas:
 
     def _add_points(self, spectra: Tensor, layer: Points) -> None:
         grid = self.grid.rows(layer.which)
-        response = grid.shifted(layer.centre[:, None])
-        out = response * clump_spectra(layer.clumps, layer.light, grid.ky, grid.kx)
-        if grid.aliases is not None:
-            folded = clump_folded(layer.clumps, layer.light, grid.aliases.ky, grid.aliases.kx)
-            light = grid.aliases.light(response, folded, layer.centre[:, None])
-            out = out * grid.aliases.own
-            grid.aliases.add(out[:, :, None], light)
-        spectra.index_add_(0, layer.which, out)
+        own = clump_spectra(layer.clumps, layer.light, grid.ky, grid.kx)
+        spectra.index_add_(0, layer.which, grid.shifted(layer.centre[:, None]) * own)
 
     def _add_fine(self, spectra: Tensor, layers: list[Fine]) -> None:
         """All of the finer grid: summed there, band by band, and transformed once."""
@@ -164,24 +165,19 @@ class Canvas:
         spectra.index_add_(0, which, self._through(total, self.grid.rows(which)))
 
     def _through(self, images: Tensor, grid: FourierGrid) -> Tensor:
-        """Spectra (M, C, Ky, Kx) of fine images as the instrument passes them."""
-        fine, (my, mx) = self.fine, grid.size
-        turn_y, turn_x = (2 * math.pi / n for n in (my, mx))
-        if grid.aliases is None and grid.zones == 1:
-            rows = torch.fft.rfft(images)[..., : len(grid.kx)]
-            seen = torch.fft.fft(rows, dim=-2)
-            y = torch.round(grid.ky / turn_y).long() % (fine * my)
-            return seen[..., y, :] * (grid.transfer / fine**2)
-        seen = torch.fft.rfft2(images)
+        """Spectra (M, C, Ky, Kx) of fine images as the instrument passes them.
+
+        What a PSF's own pixels fold is left where it is: structure is smooth, and has next to nothing there.
+        """
+        turn_y, turn_x = (2 * math.pi / n for n in grid.size)
+        rows = self.shape[0]
         y, x = torch.round(grid.ky / turn_y).long(), torch.round(grid.kx / turn_x).long()
-        out = _at(seen, y[:, None], x[None, :], fine * my) * (grid.transfer / fine**2)
-        if grid.aliases is not None:
-            a = grid.aliases
-            y, x = torch.round(a.ky / turn_y).long(), torch.round(a.kx / turn_x).long()
-            passed = torch.index_select(grid.transfer.flatten(-2), -1, a.index) * a.gain / fine**2
-            out = out * a.own
-            out.flatten(-2).index_add_(-1, a.index, passed * _at(seen, y, x, fine * my))
-        return out
+        if grid.zones == 1:  # the columns that are not wanted need no second transform
+            seen = torch.fft.fft(torch.fft.rfft(images)[..., : len(x)], dim=-2)[..., y % rows, :]
+        else:
+            seen = _at(torch.fft.rfft2(images), y[:, None], x[None, :], rows)
+        passed: Tensor = seen * (grid.transfer / self.fine**2)
+        return passed
 
 
 def _at(spectra: Tensor, y: Tensor, x: Tensor, rows: int) -> Tensor:
@@ -189,4 +185,5 @@ def _at(spectra: Tensor, y: Tensor, x: Tensor, rows: int) -> Tensor:
     mirrored = x < 0
     row = torch.where(mirrored, -y, y) % rows
     found = spectra[..., row, x.abs()]
-    return torch.where(mirrored, found.conj(), found)
+    values: Tensor = torch.where(mirrored, found.conj(), found)
+    return values

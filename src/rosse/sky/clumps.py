@@ -96,13 +96,8 @@ def clump_spectra(clumps: Clumps, light: Tensor, ky: Tensor, kx: Tensor) -> Tens
     return (light[..., None].to(along_y.dtype) * along_y[:, None]).transpose(-1, -2) @ along_x[:, None]
 
 
-def clump_folded(clumps: Clumps, light: Tensor, ky: Tensor, kx: Tensor) -> Tensor:
-    """The same (B, C, A) at A pairs of frequencies."""
-    both = _line(clumps.y, clumps.sigma, ky) * _line(clumps.x, clumps.sigma, kx)
-    return light.to(both.dtype) @ both
-
-
 def _line(place: Tensor, sigma: Tensor, k: Tensor) -> Tensor:
     """(B, N, K) complex."""
-    angle = -place[..., None] * k
-    return torch.polar(torch.exp(-0.5 * (sigma[..., None] * k).square()), angle)
+    angle = place[..., None] * k
+    height = torch.exp(-0.5 * (sigma[..., None] * k).square())
+    return torch.complex(height * torch.cos(angle), -height * torch.sin(angle))

@@ -14,9 +14,12 @@ from rosse.sky.geometry import Galaxies, Nodes, Plane, polar_nodes
 from rosse.sky.texture import Texture, patch_field
 
 EDGE_ON = math.radians(84.0)  # inclination from which the disc is drawn as one seen edge-on
+BOXY_FROM = 0.15  # boxiness below which isophotes are drawn as ellipses
 PATCHES = 1.1  # scatter of ln brightness of a disc that is nothing but patches
 GRAIN = 0.10  # share of patches in every disc that has arms: no disc of gas and dust is smooth
-SMALLEST = 0.02  # pixels: a smaller half-light radius is a point
+THINNER, LONGER = 0.5, 1.35  # the young disc over the old one (Bizyaev & Mitronova 2009; MacArthur+2004)
+THINNEST_LAYER = 0.7  # pixels, height of a disc seen edge-on: a thinner one is drawn so thick
+SMALLEST = 1e-3  # pixels: a smaller half-light radius is a point
 
 
 def sersic_light(ln_radius: Tensor, r_e: Tensor, n: Tensor, area: Tensor | float) -> Tensor:
@@ -36,10 +39,19 @@ def sersic_light(ln_radius: Tensor, r_e: Tensor, n: Tensor, area: Tensor | float
     return torch.exp(ln_norm - torch.log(r_e.square() * area) - b * power)
 
 
+def sersic_ellipse(slots: list[Tensor], dx: Tensor, dy: Tensor) -> Tensor:
+    """Sersic brightness (B, h, w) at unit flux of ellipses, for ln r_e, ln n, ln q and direction (B,) each."""
+    r_e, n, q = (torch.exp(slot.to(torch.float32))[:, None, None] for slot in slots[:3])
+    theta = slots[3].to(torch.float32)[:, None, None]
+    c, s = torch.cos(theta), torch.sin(theta)
+    x, y = dx * c + dy * s, (dy * c - dx * s) / q
+    return sersic_light(0.5 * torch.log(x * x + y * y + 0.01), r_e, n, q)
+
+
 def disc_light(galaxies: Galaxies, plane: Plane) -> Tensor:
     """Brightness (B, h, w) at unit flux of the disc, before what makes it uneven."""
     g = galaxies
-    return sersic_light(plane.ln_r, g["disc_r_e"], g["disc_n"], g.axis_ratio)
+    return sersic_light(plane.ln_r, g["disc_r_e"], g["disc_n"], g.fine_ratio)
 
 
 def unevenness(galaxies: Galaxies, plane: Plane, texture: Texture) -> Tensor:
@@ -75,7 +87,7 @@ def edge_on_shape(galaxies: Galaxies) -> tuple[Tensor, Tensor]:
     length = g["disc_r_e"].clamp_min(SMALLEST) / 1.6783
     tilt = torch.cos(g["inclination"]).abs()
     height = length * torch.sqrt((2 * g["disc_thickness"]).square() + tilt.square())
-    return length, height.clamp_min(SMALLEST)
+    return length, height.clamp_min(THINNEST_LAYER)
 
 
 def edge_on_light(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
@@ -86,12 +98,34 @@ def edge_on_light(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
     ``(r / r_s) K_1(r / r_s) sech^2(h / h_s)`` (van der Kruit & Searle 1981, eqs. 4-5).
     """
     length, height = edge_on_shape(galaxies)
+    layer = torch.exp(-2 * (across / height).abs())  # sech^2 x = 4 e / (1 + e)^2 with e = exp(-2 x)
+    return _profile(along, length) * layer / (1 + layer).square() * (2 / (math.pi * length * height))
+
+
+def thin_light(galaxies: Galaxies, along: Tensor, across: Tensor, texture: Texture) -> Tensor:
+    """Brightness (B, h, w) at unit flux of the young disc seen edge-on: thinner, longer and in knots."""
+    length, height = edge_on_shape(galaxies)
+    length, height = length * LONGER, height * THINNER
+    points = torch.linspace(-10.0, 10.0, 801, device=along.device) * length
+    step = length / 40
+    total = (_knots(galaxies, points, texture) * _profile(points, length)).sum(2, keepdim=True) * (step * 2 * height)
+    layer = torch.exp(-2 * (across / height).abs())
+    light = _profile(along, length) * _knots(galaxies, along, texture) * layer / (1 + layer).square()
+    return 4 * light / total
+
+
+def _knots(galaxies: Galaxies, along: Tensor, texture: Texture) -> Tensor:
+    """How brightness changes along a disc seen edge-on."""
+    return torch.exp(0.6 * patch_field(galaxies, texture, along, torch.zeros_like(along)).clamp(-2.5, 2.5))
+
+
+def _profile(along: Tensor, length: Tensor) -> Tensor:
+    """Brightness along an exponential disc seen edge-on, 1 at the centre: ``x K_1(x)`` with x in scale lengths."""
     table = _bessel(along.device)
     at = (along.abs() * (STEPS / length)).clamp_max(len(table) - 1.001)
     left = at.to(torch.int32)
     low, high = (torch.index_select(table, 0, (left + i).flatten()).view(at.shape) for i in (0, 1))
-    layer = torch.exp(-2 * (across / height).abs())  # sech^2 x = 4 e / (1 + e)^2 with e = exp(-2 x)
-    return torch.lerp(low, high, at - left) * layer / (1 + layer).square() * (2 / (math.pi * length * height))
+    return torch.lerp(low, high, at - left)
 
 
 STEPS = 128  # per scale length, in the table of x K_1(x)
@@ -103,7 +137,7 @@ def _bessel(device: torch.device) -> Tensor:
     x = torch.arange(20 * STEPS + 1, dtype=torch.float64) / STEPS
     value = x.clamp_min(1e-9) * torch.special.modified_bessel_k1(x.clamp_min(1e-9))
     value[-1] = 0.0
-    return value.to(device, torch.float32)
+    return torch.as_tensor(value, dtype=torch.float32, device=device)
 
 
 def bulge_light(galaxies: Galaxies, along: Tensor, across: Tensor, *, boxy: bool) -> Tensor:
@@ -116,14 +150,15 @@ def bulge_light(galaxies: Galaxies, along: Tensor, across: Tensor, *, boxy: bool
 
     Notes
     -----
-    ``r = (|x|^c + |y / q|^c)^(1/c)``, c = 2 + C0 (Peng+2010, eq. 3); isophotes hold ``4 Gamma(1 + 1/c)^2 / Gamma(1 + 2/c)``.
+    ``r = (|x|^c + |y / q|^c)^(1/c)``, c = 2 + C0 (Peng+2010, eq. 3); an isophote's area is
+    ``4 Gamma(1 + 1/c)^2 / Gamma(1 + 2/c)`` times q r^2.
     """
     g = galaxies
     q = torch.where(g["bulge_q"] > 0, g["bulge_q"], 1.0).clamp_min(0.05)
     x, y = along.abs() + 0.02, across.abs() / q + 0.02  # a cusp has no value at the centre
     if not boxy:
         return sersic_light(0.5 * torch.log(x * x + y * y), g["bulge_r_e"], g["bulge_n"], q)
-    c = (2 + g["bulge_boxiness"]).clamp(1.0, 6.0)
+    c = torch.where(g["bulge_boxiness"].abs() < BOXY_FROM, 2.0, 2 + g["bulge_boxiness"]).clamp(1.0, 6.0)
     area = (4 / math.pi) * torch.exp(2 * torch.lgamma(1 + 1 / c) - torch.lgamma(1 + 2 / c))
     ln_radius = torch.log(x.pow(c) + y.pow(c)) / c
     return sersic_light(ln_radius, g["bulge_r_e"], g["bulge_n"], q * area)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from rosse.errors import InputError, OptionError
+from rosse.errors import InputError, OptionError, rows_text
 from rosse.light.psf import FourierGrid, fourier_grid
 from rosse.sky import truth
 from rosse.sky.canvas import Canvas
@@ -177,7 +177,7 @@ def _parts(job: Job, grid: FourierGrid) -> Tensor:
 def _groups(job: Job, grid: FourierGrid) -> list[tuple[Tensor, Canvas, Job]]:
     """Galaxies that are drawn together: those of like structure, as many as stay in the cache."""
     canvas = Canvas(grid=grid)
-    samples = canvas.fine**2 * grid.size[0] * grid.size[1]
+    samples = canvas.shape[0] * canvas.shape[1]
     most = max(1, VALUES.get(torch.device(grid.ky.device).type, 2**19) // samples)
     return [(index, Canvas(grid=grid.rows(index)), job.take(index)) for index in grouped(job, most)]
 
@@ -210,6 +210,9 @@ def _centres(centre: Tensor | None, count: int, frame: tuple[int, int], device: 
         centre = torch.tensor([[frame[1] // 2, frame[0] // 2]], dtype=torch.float64).expand(count, 2)
     if centre.shape != (count, 2) or not bool(torch.isfinite(centre).all()):
         raise InputError(f"centre has shape {tuple(centre.shape)}; finite x and y, ({count}, 2), are wanted")
+    outside = ((centre < -0.5) | (centre > torch.tensor([frame[1] - 0.5, frame[0] - 0.5]))).any(1)
+    if bool(outside.any()):
+        raise InputError(f"centre is outside of the frame of {frame}, {rows_text(outside.nonzero()[:, 0].tolist())}")
     return centre.to(device, torch.float64)
 
 

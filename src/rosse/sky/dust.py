@@ -16,6 +16,7 @@ SCALE = 1.4  # scale length of the dust over that of the stars (Xilouris+1999, A
 POWER = -0.7  # of the optical depth by wavelength (Charlot & Fall 2000, ApJ 539, 718, eq. 5)
 REFERENCE = 550.0  # nm
 LANE_DEPTH = 1.6  # optical depth of a lane along an arm, over that of the disc around it
+BETWEEN_LANES = 0.7  # of the disc's optical depth, where arms gather the rest in lanes
 LANE_WIDTH = 0.55  # of a lane, over that of its arm
 LANES_FROM = math.radians(65.0)  # inclination from which the dust layer is seen as a band across the galaxy
 DEEPEST = 12.0  # optical depth: more is as dark
@@ -31,13 +32,17 @@ def mixed(depth: Tensor) -> Tensor:
 
     ``(1 - exp(-tau)) / tau`` (Disney, Davies & Phillipps 1989, MNRAS 239, 939, the slab).
     """
-    depth = depth.clamp_min(1e-4)
-    return -torch.expm1(-depth) / depth
+    return torch.where(depth > 1e-3, -torch.expm1(-depth) / depth.clamp_min(1e-3), 1 - depth / 2)  # 0 / 0 at 0
 
 
 def half_behind(depth: Tensor) -> Tensor:
     """Share of light of a body of which half is behind a thin layer: ``(1 + exp(-tau)) / 2``."""
     return 0.5 + 0.5 * torch.exp(-depth)
+
+
+def behind(depth: Tensor) -> Tensor:
+    """Share of light of a body behind the nearer half of a layer: ``exp(-tau / 2)`` for the layer's whole depth."""
+    return torch.exp(-0.5 * depth)
 
 
 def disc_depth(galaxies: Galaxies, plane: Plane, pattern: Spiral | None) -> Tensor:
@@ -53,9 +58,8 @@ def disc_depth(galaxies: Galaxies, plane: Plane, pattern: Spiral | None) -> Tens
         edge = torch.pi * 0.8 * g["arm_width"]  # in phase: from the crest to the middle of its inner edge
         lane = torch.exp(narrow * (torch.cos(pattern.phase - edge) - 1))
         uneven = (1 + 0.5 * pattern.pieces[:, 0]).clamp(0.0, 2.5)
-        depth = depth * (
-            0.7 + LANE_DEPTH * (g["arm_share"] > 0) * (1 - 0.6 * g["flocculence"]) * lane * uneven * pattern.window
-        )
+        lanes = LANE_DEPTH * (1 - 0.6 * g["flocculence"]) * lane * uneven * pattern.window
+        depth = depth * torch.where(g["arm_share"] > 0, BETWEEN_LANES + lanes, 1.0)
     return depth.clamp_max(DEEPEST)
 
 

@@ -1,4 +1,4 @@
-"""Where a point of the image lies in a galaxy: numbers in pixels, offsets on the sky, coordinates in the disc's plane."""
+"""Where a point of the image lies in a galaxy: its numbers in pixels, its offset on the sky and in the disc's plane."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 THINNEST = 0.04  # axis ratio below which no disc appears, so that nothing is divided by 0
+THINNEST_ON_GRID = 0.8  # pixels: half-light semi-minor axis of the thinnest disc that the finer grid samples
 SOFTENING = 0.05  # pixels: ln r and the azimuth have no value at the centre itself
 PATTERN = {"arm_pitch": 15.0, "arm_width": 0.4, "bar_q": 0.4, "disc_n": 1.0, "bulge_n": 1.0, "companion_n": 1.0}
 
@@ -58,6 +59,12 @@ class Galaxies:
         """
         flat = torch.cos(self["inclination"]).square()
         return (flat + self["disc_thickness"].square() * (1 - flat)).sqrt().clamp_min(THINNEST)
+
+    @property
+    def fine_ratio(self) -> Tensor:
+        """The axis ratio of what is made on a finer grid, which must not be thinner than that grid can sample."""
+        least = (THINNEST_ON_GRID / self["disc_r_e"].clamp_min(THINNEST_ON_GRID)).clamp_max(1.0)
+        return torch.maximum(self.axis_ratio, least)
 
     @property
     def direction(self) -> Tensor:
@@ -112,7 +119,7 @@ def galaxies_of(table: Table, pixels_per_kpc: np.ndarray, *, seed: int, device: 
         values = np.array(np.ma.filled(table[column.name], np.nan), dtype=np.float64)
         if np.isinf(values).any():
             raise InputError(f"column {column.name} is infinite, {rows_text(np.nonzero(np.isinf(values))[0].tolist())}")
-        values = np.nan_to_num(values, nan=0.0)
+        values = np.ascontiguousarray(np.nan_to_num(values, nan=0.0))  # torch knows no reversed arrays
         if column.name in PATTERN:  # absent parts have no shape, and a shape of 0 would divide by it
             values = np.where(values > 0, values, PATTERN[column.name])
         if column.unit == "kpc":
@@ -122,9 +129,9 @@ def galaxies_of(table: Table, pixels_per_kpc: np.ndarray, *, seed: int, device: 
         columns[column.name] = torch.as_tensor(values, device=device)
     return Galaxies(
         columns=columns,
-        rows=torch.as_tensor(np.asarray(table["id"], dtype=np.int64), device=device),
+        rows=torch.as_tensor(np.ascontiguousarray(table["id"], dtype=np.int64), device=device),
         seed=seed,
-        pixels_per_kpc=torch.as_tensor(np.asarray(pixels_per_kpc, dtype=np.float64), device=device),
+        pixels_per_kpc=torch.as_tensor(np.ascontiguousarray(pixels_per_kpc, dtype=np.float64), device=device),
         kind=np.asarray(table["kind"]).astype(str),
     )
 
@@ -137,14 +144,14 @@ def on_sky(galaxies: Galaxies, dx: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
 
 def in_plane(galaxies: Galaxies, along: Tensor, across: Tensor) -> Plane:
     """The disc's plane at offsets along and across the line of nodes, as for a disc without thickness."""
-    x, y = along, across / galaxies.axis_ratio
+    x, y = along, across / galaxies.fine_ratio
     r = torch.sqrt(x * x + y * y + SOFTENING**2)
     return Plane(x, y, r, torch.log(r), torch.atan2(y, x))
 
 
 def off_plane(galaxies: Galaxies, plane_x: Tensor, plane_y: Tensor) -> tuple[Tensor, Tensor]:
     """Offsets along the image's axes of points in the disc's plane: what `on_sky` and `in_plane` undo."""
-    across = plane_y * galaxies.axis_ratio
+    across = plane_y * galaxies.fine_ratio
     c, s = torch.cos(galaxies.direction), torch.sin(galaxies.direction)
     return plane_x * c - across * s, plane_x * s + across * c
 
@@ -175,7 +182,7 @@ def polar_nodes(galaxies: Galaxies, lowest: Tensor, highest: Tensor, counts: tup
     ln_r = low + step * torch.arange(radii, device=device, dtype=torch.float32)[:, None]
     phi = (torch.arange(azimuths, device=device, dtype=torch.float32) + 0.5) * (2 * math.pi / azimuths) - math.pi
     r = torch.exp(ln_r)
-    weight = r.square() * step * (2 * math.pi / azimuths) * galaxies.axis_ratio
+    weight = r.square() * step * (2 * math.pi / azimuths) * galaxies.fine_ratio
     shape = (len(galaxies), radii, azimuths)
     plane = Plane(r * torch.cos(phi), r * torch.sin(phi), r.expand(shape), ln_r.expand(shape), phi.expand(shape))
     return Nodes(plane, weight)

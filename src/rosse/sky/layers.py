@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rosse.light.edge_on import EdgeOnDisc
 from rosse.light.elliptical import Symmetric
 from rosse.light.profiles import Sersic
 from rosse.light.radial import N_RANGE
 from rosse.sky.canvas import Canvas, Fine, Layer, Points, Smooth
 from rosse.sky.clumps import Clumps, place_clumps
-from rosse.sky.discs import EDGE_ON, SMALLEST, edge_on_shape
+from rosse.sky.discs import EDGE_ON, SMALLEST, sersic_ellipse
 from rosse.sky.geometry import Galaxies, on_sky
 from rosse.sky.scene import (
     ARMS,
@@ -27,13 +26,13 @@ from rosse.sky.scene import (
     RING,
     TIDES,
     Structure,
+    disc_screen,
     mean_transmission,
     points_at,
-    transmissions,
 )  # fmt: skip
 from rosse.sky.tides import tide_light
 
-SERSIC, EDGE = Sersic(), EdgeOnDisc()
+SERSIC = Sersic()
 STRUCTURED = (BAR, ARMS, RING, TIDES)
 
 
@@ -90,11 +89,12 @@ def grouped(job: Job, most: int) -> Iterable[Tensor]:
     needs, edge_on = _needs_grid(job), _edge_on(job)
     lit = (job.fluxes != 0).any(2)
     key = needs.long() * 2 + (needs & edge_on).long()
-    for part in (*STRUCTURED, CLUMPS):
-        key = key * 2 + (lit[:, part] & needs).long()
+    special = Structure(galaxies=job.galaxies).special_bulge & lit[:, BULGE]
+    for there in (special, *(lit[:, part] for part in (ARMS, TIDES, RING, BAR, CLUMPS))):
+        key = key * 2 + (there & needs).long()
     order = torch.argsort(key, stable=True)
-    for group in torch.unique(key >> 5):
-        members = order[(key[order] >> 5) == group]
+    for group in torch.unique(key >> 6):
+        members = order[(key[order] >> 6) == group]
         size = most if int(group) else 4 * most  # without the finer grid a galaxy needs less
         yield from torch.split(members, size)
 
@@ -102,7 +102,7 @@ def grouped(job: Job, most: int) -> Iterable[Tensor]:
 def _needs_grid(job: Job) -> Tensor:
     """Which galaxies (B,) have something that is no sum of ellipses."""
     c, lit = job.galaxies.columns, (job.fluxes != 0).any(2)
-    disc = lit[:, DISC] & ((c["dust_tau"] > 0) | (c["disorder"] > 0) | (c["lopsidedness"] > 0))
+    disc = lit[:, DISC] & ((c["dust_tau"] > 0) | (c["disorder"] > 0) | (c["lopsidedness"] > 0) | _edge_on(job))
     boxy = lit[:, BULGE] & Structure(galaxies=job.galaxies).special_bulge
     return lit[:, list(STRUCTURED)].any(1) | disc | boxy
 
@@ -113,38 +113,30 @@ def _edge_on(job: Job) -> Tensor:
 
 def layers_of(job: Job, canvas: Canvas) -> list[Layer]:
     """All that a group of galaxies is made of; rows are those of the group."""
-    job = dimmed(job)
-    layers: list[Layer] = []
+    structure = Structure(galaxies=job.galaxies)
+    job = dimmed(job, structure)
     if bool(_needs_grid(job).any()):
-        layers += _structured(job, canvas)
+        layers = _structured(job, canvas, structure)
     else:
-        layers += _bulges(job, canvas, torch.ones_like(job.extinction))
-        layers += _discs(job, canvas, torch.ones_like(job.extinction))
-    layers += _companions(job, canvas)
-    layers += _clumps(job)
-    return layers
+        whole = torch.ones_like(job.extinction)
+        layers = _bulges(job, canvas, whole) + _discs(job, canvas, whole)
+    return layers + _companions(job, canvas) + _clumps(job, canvas, structure)
 
 
-def dimmed(job: Job) -> Job:
+def dimmed(job: Job, structure: Structure) -> Job:
     """The same with fluxes before dust so much higher that the flux in SDSS r is what it was."""
-    c = job.galaxies.columns
-    if not job.held:
+    dusty = (job.galaxies.columns["dust_tau"] > 0) & (job.reference[:, DISC] > 0)
+    if not job.held or not bool(dusty.any()):
         return job
-    dusty = (c["dust_tau"] > 0) & (job.reference[:, DISC] > 0)
-    if not bool(dusty.any()):
-        return job
-    some = job.take(dusty.nonzero()[:, 0])
-    structure = Structure(galaxies=some.galaxies)
-    through = mean_transmission(structure, some.reference_extinction, some.reference > 0).to(some.reference)
-    factor = torch.ones_like(job.reference[:, 0])
-    factor[dusty] = some.reference.sum(1) / (some.reference * through).sum(1)
+    through = mean_transmission(structure, job.reference_extinction, job.reference > 0).to(job.reference)
+    factor = job.reference.sum(1) / (job.reference * through).sum(1).clamp_min(1e-300)
+    factor = torch.where(dusty, factor, 1.0)
     return replace(job, fluxes=job.fluxes * factor[:, None, None], reference=job.reference * factor[:, None])
 
 
-def _structured(job: Job, canvas: Canvas) -> list[Layer]:
+def _structured(job: Job, canvas: Canvas, structure: Structure) -> list[Layer]:
     """Everything in the plane of the disc, and the bulge behind its dust."""
-    galaxies = job.galaxies
-    structure = Structure(galaxies=galaxies)
+    galaxies, flux = job.galaxies, job.fluxes.to(torch.float32)
     dx, dy = canvas.offsets(job.centre)
     points = points_at(galaxies, *on_sky(galaxies, dx, dy))
     pattern = structure.pattern(points.plane)
@@ -152,29 +144,28 @@ def _structured(job: Job, canvas: Canvas) -> list[Layer]:
     lit = (job.fluxes != 0).any(2)
     dusty = bool((galaxies.columns["dust_tau"] > 0).any())
     depth = structure.depth(points, pattern) if dusty else None
-    screen = transmissions(depth[0], job.extinction, half=False) if depth else None
+    screen = disc_screen(depth, job.extinction) if depth else None
     at_centre = _central(job, structure)
     layers = _bulges(job, canvas, at_centre[0]) + _discs(job, canvas, at_centre[1])
     if bool(lit[:, DISC].any()):
-        weight = job.fluxes[:, DISC].to(torch.float32)
-        light = structure.light(DISC, points, pattern)
-        layers.append(Fine(DISC, every, weight, light, screen))
-        plain = structure.smooth_light(DISC, points)
-        layers.append(Fine(DISC, every, -weight * at_centre[1], plain, None))
-    special = structure.special_bulge & lit[:, BULGE]
-    if bool(special.any()):
-        weight = job.fluxes[:, BULGE].to(torch.float32) * special[:, None]
-        through = transmissions(structure.bulge_depth(depth), job.extinction, half=True) if depth else None
-        layers.append(Fine(BULGE, every, weight, structure.light(BULGE, points, pattern), through))
-        layers.append(Fine(BULGE, every, -weight * at_centre[0], structure.smooth_light(BULGE, points), None))
+        light, plain = structure.disc(points)
+        layers.append(Fine(DISC, every, flux[:, DISC], light, screen))
+        if not structure.edge_on:  # seen edge-on a disc has no cusp, and is drawn here altogether
+            layers.append(Fine(DISC, every, -flux[:, DISC] * at_centre[1], plain, None))
+    special = (structure.special_bulge & lit[:, BULGE]).nonzero()[:, 0]
+    if len(special):
+        weight = flux[special, BULGE]
+        through = structure.bulge_screen(depth, job.extinction, special) if depth else None
+        light, plain = structure.bulge(points, special)
+        layers.append(Fine(BULGE, special, weight, light, through))
+        layers.append(Fine(BULGE, special, -weight * at_centre[0][special], plain, None))
     for part in (BAR, ARMS, RING):
-        if bool(lit[:, part].any()) and (part != ARMS or pattern):
-            weight = job.fluxes[:, part].to(torch.float32)
-            layers.append(Fine(part, every, weight, structure.light(part, points, pattern), screen))
+        if bool(lit[:, part].any()) and (part != ARMS or pattern is not None):
+            layers.append(Fine(part, every, flux[:, part], structure.light(part, points, pattern), screen))
     torn = lit[:, TIDES].nonzero()[:, 0]
     if len(torn):
         light = tide_light(galaxies.take(torn), dx[torn], dy[torn])
-        layers.append(Fine(TIDES, torn, job.fluxes[torn, TIDES].to(torch.float32), light, None))
+        layers.append(Fine(TIDES, torn, flux[torn, TIDES], light, None))
     return layers
 
 
@@ -188,11 +179,11 @@ def _central(job: Job, structure: Structure) -> tuple[Tensor, Tensor]:
     zero = torch.zeros(len(galaxies), 1, 1, device=job.centre.device)
     points = points_at(galaxies, zero, zero)
     depth = structure.depth(points, structure.pattern(points.plane))
-    bulge = transmissions(structure.bulge_depth(depth), job.extinction, half=True)[:, :, 0, 0]
+    bulge = structure.bulge_screen(depth, job.extinction)[:, :, 0, 0]
     if structure.edge_on:
         return bulge, torch.ones_like(bulge)
     factor = structure.disc_factor(points.plane)[:, 0]
-    return bulge, transmissions(depth[0], job.extinction, half=False)[:, :, 0, 0] * factor
+    return bulge, disc_screen(depth, job.extinction)[:, :, 0, 0] * factor
 
 
 def _smooth(part: int, component: Symmetric, slots: list[Tensor], job: Job, canvas: Canvas) -> list[Layer]:
@@ -234,48 +225,65 @@ def _bulges(job: Job, canvas: Canvas, left: Tensor) -> list[Layer]:
 
 
 def _discs(job: Job, canvas: Canvas, left: Tensor) -> list[Layer]:
-    """Discs: ellipses, or edge-on ones; `left` (B, C) is the share that is drawn."""
-    g, scaled = job.galaxies, _scaled(job, DISC, left)
-    edge_on = _edge_on(job)
-    flat = replace(scaled, fluxes=scaled.fluxes * ~edge_on[:, None, None])
-    c = g.columns
-    q = g.axis_ratio.flatten().to(torch.float64)
+    """Discs that are ellipses; `left` (B, C) is the share that is drawn."""
+    scaled, c = _scaled(job, DISC, left * ~_edge_on(job)[:, None]), job.galaxies.columns
+    q = job.galaxies.axis_ratio.flatten().to(torch.float64)
     slots = _sersic(job.centre, c["disc_r_e"], c["disc_n"], q, _direction(job))
-    layers = _smooth(DISC, SERSIC, slots, flat, canvas)
-    if bool(edge_on.any()):
-        length, height = (torch.log(v.flatten().to(torch.float64)) for v in edge_on_shape(g))
-        seen = replace(scaled, fluxes=scaled.fluxes * edge_on[:, None, None])
-        slots = [job.centre[:, 0], job.centre[:, 1], length, height, _direction(job)]
-        layers += _smooth(DISC, EDGE, slots, seen, canvas)
-    return layers
+    return _smooth(DISC, SERSIC, slots, scaled, canvas)
 
 
 def _companions(job: Job, canvas: Canvas) -> list[Layer]:
+    """Companions; those whose centre is outside of the frame on the finer grid, where nothing is repeated."""
     c = job.galaxies.columns
-    place = job.centre + torch.stack([c["companion_x"], c["companion_y"]], 1)
+    offset = torch.stack([c["companion_x"], c["companion_y"]], 1)
+    place = job.centre + offset
     theta = c["companion_pa"] + math.pi / 2
     slots = _sersic(place, c["companion_r_e"], c["companion_n"], c["companion_q"], theta)
-    return _smooth(COMPANION, SERSIC, slots, job, canvas)
+    away = _outside(job, canvas)
+    near = replace(job, fluxes=job.fluxes * ~away[:, None, None])
+    layers = _smooth(COMPANION, SERSIC, slots, near, canvas)
+    far = (away & (job.fluxes[:, COMPANION] != 0).any(1)).nonzero()[:, 0]
+    if len(far):
+        dx, dy = canvas.offsets(place[far])
+        light = sersic_ellipse([slot[far] for slot in slots[2:]], dx, dy)
+        layers.append(Fine(COMPANION, far, job.fluxes[far, COMPANION].to(torch.float32), light, None))
+    return layers
+
+
+def _outside(job: Job, canvas: Canvas) -> Tensor:
+    """Which companions (B,) have their centre outside of the frame."""
+    c, (height, width) = job.galaxies.columns, canvas.grid.frame
+    x, y = job.centre[:, 0] + c["companion_x"], job.centre[:, 1] + c["companion_y"]
+    return (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
 
 
 def _direction(job: Job) -> Tensor:
     return job.galaxies.columns["pa"] + math.pi / 2
 
 
-def _clumps(job: Job) -> list[Layer]:
-    which = ((job.fluxes[:, CLUMPS] != 0).any(1) & (job.galaxies.columns["clump_count"] > 0)).nonzero()[:, 0]
+def _clumps(job: Job, canvas: Canvas, structure: Structure) -> list[Layer]:
+    which = clumpy(job)
     if not len(which):
         return []
-    clumps, light = clump_light(job.take(which))
-    return [Points(CLUMPS, which, clumps, light, job.centre[which])]
+    clumps, light = clump_light(job.take(which), structure.take(which))
+    height, width = canvas.grid.frame  # what lies farther out than half the border would come back on the other side
+    x, y = job.centre[which, :1] + clumps.x, job.centre[which, 1:] + clumps.y
+    edge_x, edge_y = (canvas.grid.size[1] - width) / 2, (canvas.grid.size[0] - height) / 2
+    there = (x > -edge_x) & (x < width - 1 + edge_x) & (y > -edge_y) & (y < height - 1 + edge_y)
+    return [Points(CLUMPS, which, clumps, light * there[:, None], job.centre[which])]
 
 
-def clump_light(job: Job) -> tuple[Clumps, Tensor]:
+def clumpy(job: Job) -> Tensor:
+    """Rows of the galaxies that have clumps."""
+    lit = (job.fluxes[:, CLUMPS] != 0).any(1)
+    return (lit & (job.galaxies.columns["clump_count"] > 0)).nonzero()[:, 0]
+
+
+def clump_light(job: Job, structure: Structure) -> tuple[Clumps, Tensor]:
     """Clumps of B galaxies and the flux (B, C, N) of each that leaves the galaxy."""
-    structure = Structure(galaxies=job.galaxies)
     clumps = place_clumps(job.galaxies, structure.arms, structure.patches)
     plane = clumps.plane
-    points = points_at(job.galaxies, plane.x, plane.y * job.galaxies.axis_ratio)
+    points = points_at(job.galaxies, plane.x, plane.y * job.galaxies.fine_ratio)
     depth = structure.depth(points, structure.pattern(points.plane))
-    through = transmissions(depth[0], job.extinction, half=False)[:, :, 0]
+    through = disc_screen(depth, job.extinction)[:, :, 0]
     return clumps, job.fluxes[:, CLUMPS, :, None].to(torch.float32) * clumps.share[:, None] * through

@@ -14,7 +14,7 @@ from rosse.sky.texture import Texture, patch_field
 OUT_OF_ROUND = 0.06  # largest second Fourier mode of its radius (Buta 1995: rings have axis ratios of 0.8 to 1)
 UNEVEN = 0.55  # scatter of ln brightness around it
 FWHM = 2 * math.sqrt(2 * math.log(2))
-NARROWEST = 0.45  # pixels: dispersion along the minor axis below which it is drawn so wide, which no PSF tells apart
+NARROWEST = 0.5  # pixels: dispersion along the minor axis below which it is drawn so wide, which no PSF tells apart
 
 
 def ring_light(galaxies: Galaxies, plane: Plane, texture: Texture) -> Tensor:
@@ -31,8 +31,8 @@ def ring_nodes(galaxies: Galaxies) -> Nodes:
     """Where its light is summed."""
     width, radius = 5 * _dispersion(galaxies), galaxies["ring_radius"].clamp_min(0.1)
     low = torch.maximum(radius / (1 + OUT_OF_ROUND) - width, 0.02 * radius)
-    return polar_nodes(galaxies, low, radius / (1 - OUT_OF_ROUND) + width, (48, 96))
+    return polar_nodes(galaxies, low, radius / (1 - OUT_OF_ROUND) + width, (48, 48))
 
 
 def _dispersion(galaxies: Galaxies) -> Tensor:
-    return torch.maximum(galaxies["ring_width"] / FWHM, NARROWEST / galaxies.axis_ratio.sqrt())
+    return torch.maximum(galaxies["ring_width"] / FWHM, NARROWEST / galaxies.fine_ratio.sqrt())

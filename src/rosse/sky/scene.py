@@ -13,13 +13,22 @@ from rosse.sky import dust
 from rosse.sky.arms import Spiral, arm_light, spiral
 from rosse.sky.bars import bar_light
 from rosse.sky.columns import PARTS
-from rosse.sky.discs import EDGE_ON, bulge_light, disc_light, disc_nodes, edge_on_light, unevenness
+from rosse.sky.discs import (
+    BOXY_FROM,
+    EDGE_ON,
+    bulge_light,
+    disc_light,
+    disc_nodes,
+    edge_on_light,
+    thin_light,
+    unevenness,
+)
 from rosse.sky.geometry import Galaxies, Nodes, Plane, in_plane, polar_nodes
 from rosse.sky.rings import ring_light, ring_nodes
 from rosse.sky.texture import Texture, arm_texture, patch_texture
 
 BULGE, DISC, BAR, ARMS, RING, CLUMPS, TIDES, COMPANION = range(len(PARTS))
-BOXY_FROM = 0.15  # boxiness below which isophotes are drawn as ellipses
+NODES = (32, 40)  # radii and azimuths of the sums over a disc: means of transmission
 
 
 class Points(NamedTuple):
@@ -59,11 +68,19 @@ class Structure:
 
     @cached_property
     def arms(self) -> Texture:
+        """Random fields along the arms."""
         return arm_texture(self.galaxies)
 
     @cached_property
     def patches(self) -> Texture:
+        """A random field over the disc."""
         return patch_texture(self.galaxies)
+
+    def take(self, index: Tensor) -> Structure:
+        """Some of the galaxies, with the same random fields."""
+        some = Structure(galaxies=self.galaxies.take(index))
+        some.__dict__.update(arms=self.arms.take(index), patches=self.patches.take(index))  # what is cached
+        return some
 
     def pattern(self, plane: Plane) -> Spiral | None:
         """The arms' pattern at points of the plane; None where no galaxy has arms."""
@@ -81,7 +98,7 @@ class Structure:
         """Integral (B, 1, 1) of the arms' light before it is brought to unit flux."""
         g = self.galaxies
         start = g["arm_start"].clamp_min(0.1)
-        nodes = polar_nodes(g, 0.3 * start, 4 * torch.maximum(g["arm_reach"], start), (72, 80))
+        nodes = polar_nodes(g, 0.3 * start, 4 * torch.maximum(g["arm_reach"], start), (48, 48))
         return nodes.total(arm_light(g, nodes.plane, spiral(g, nodes.plane, self.arms))).clamp_min(1e-20)
 
     @cached_property
@@ -101,38 +118,45 @@ class Structure:
         return unevenness(self.galaxies, plane, self.patches) / self.disc_total
 
     def light(self, part: int, points: Points, pattern: Spiral | None) -> Tensor:
-        """Brightness (B, h, w) of a part at unit flux."""
+        """Brightness (B, h, w) at unit flux of a bar, of arms or of a ring."""
         g = self.galaxies
-        if part == BULGE:
-            return bulge_light(g, points.along, points.across, boxy=True)
-        if part == DISC:
-            if self.edge_on:
-                return edge_on_light(g, points.along, points.across)
-            return disc_light(g, points.plane) * self.disc_factor(points.plane)
         if part == BAR:
             return bar_light(g, points.plane)
-        if part == ARMS:
-            assert pattern is not None
-            return arm_light(g, points.plane, pattern) / self.arm_total
-        assert part == RING
-        return ring_light(g, points.plane, self.patches) / self.ring_total
-
-    def smooth_light(self, part: int, points: Points) -> Tensor:
-        """Brightness (B, h, w) of bulge or disc as it is drawn in Fourier space: elliptical and without structure."""
-        if part == BULGE:
-            return bulge_light(self.galaxies, points.along, points.across, boxy=False)
+        if part == RING:
+            return ring_light(g, points.plane, self.patches) / self.ring_total
         if self.edge_on:
-            return edge_on_light(self.galaxies, points.along, points.across)
-        return disc_light(self.galaxies, points.plane)
+            return thin_light(g, points.along, points.across, self.patches)
+        assert pattern is not None
+        return arm_light(g, points.plane, pattern) / self.arm_total
+
+    def disc(self, points: Points) -> tuple[Tensor, Tensor]:
+        """Brightness (B, h, w) of the disc at unit flux: with its structure, and as it is drawn in Fourier space."""
+        if self.edge_on:
+            light = edge_on_light(self.galaxies, points.along, points.across)
+            return light, light
+        light = disc_light(self.galaxies, points.plane)
+        return light * self.disc_factor(points.plane), light
+
+    def bulge(self, points: Points, which: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """The same of the bulge, of some of the galaxies."""
+        some = self.galaxies if isinstance(which, slice) else self.galaxies.take(which)
+        along, across = points.along[which], points.across[which]
+        light = bulge_light(some, along, across, boxy=False)
+        if bool((some.columns["bulge_boxiness"].abs() >= BOXY_FROM).any()):
+            return bulge_light(some, along, across, boxy=True), light
+        return light, light
 
     def depth(self, points: Points, pattern: Spiral | None) -> tuple[Tensor, Tensor]:
         """Optical depth (B, h, w) at 550 nm through the disc's dust, and of the lane of a disc seen nearly edge-on."""
         g = self.galaxies
-        lane = dust.lane_depth(g, points.along, points.across)
         if self.edge_on:
+            lane = dust.lane_depth(g, points.along, points.across)
             return lane, lane
         through = dust.disc_depth(g, points.plane, pattern)
-        return (through + lane if self.lanes.any() else through), lane
+        if not bool(self.lanes.any()):
+            return through, through
+        lane = dust.lane_depth(g, points.along, points.across)
+        return through + lane, lane
 
     @cached_property
     def lanes(self) -> Tensor:
@@ -145,23 +169,33 @@ class Structure:
         """Which bulges (B,) are no ellipses, or crossed by a dust lane."""
         return (self.galaxies.columns["bulge_boxiness"].abs() >= BOXY_FROM) | self.lanes
 
-    def bulge_depth(self, depth: tuple[Tensor, Tensor]) -> Tensor:
-        """Optical depth (B, h, w) of what lies before half of the bulge: the lane where there is one, else the disc."""
-        lanes = self.lanes[:, None, None]
-        return torch.where(lanes, depth[1], depth[0])
+    def bulge_screen(
+        self, depth: tuple[Tensor, Tensor], extinction: Tensor, which: Tensor | slice = slice(None)
+    ) -> Tensor:
+        """Share of the bulge's light (B, C, h, w) that dust lets through, of some of the galaxies.
+
+        A disc seen from above hides the half of the bulge that is beyond it; a disc seen nearly edge-on has half of its
+        dust in front of all of the bulge.
+        """
+        lanes = self.lanes[which]
+        if bool(lanes.all()):
+            return dust.behind(depth[1][which, None] * extinction[which, :, None, None])
+        over = dust.half_behind(depth[0][which, None] * extinction[which, :, None, None])
+        if not bool(lanes.any()):
+            return over
+        band = dust.behind(depth[1][which, None] * extinction[which, :, None, None])
+        return torch.where(lanes[:, None, None, None], band, over)
 
 
-def transmissions(depth: Tensor, extinction: Tensor, *, half: bool) -> Tensor:
-    """Share of the light (B, C, h, w) that dust lets through.
+def disc_screen(depth: tuple[Tensor, Tensor], extinction: Tensor) -> Tensor:
+    """Share of the light (B, C, h, w) of what is in the disc that dust lets through.
 
     Parameters
     ----------
-    depth : (B, h, w) optical depth at 550 nm.
-    extinction : (B, C) of each band over that.
-    half : of a body of which half is behind a thin layer, or of stars mixed with the dust.
+    depth : as `Structure.depth` gives it.
+    extinction : (B, C) optical depth of each band over that at 550 nm.
     """
-    through = dust.half_behind if half else dust.mixed
-    return through(depth[:, None] * extinction[..., None, None])
+    return dust.mixed(depth[0][:, None] * extinction[..., None, None])
 
 
 def mean_transmission(structure: Structure, extinction: Tensor, present: Tensor) -> Tensor:
@@ -173,19 +207,23 @@ def mean_transmission(structure: Structure, extinction: Tensor, present: Tensor)
     extinction : (B,) of one band.
     present : (B, K) which parts have light.
     """
-    nodes = structure.sums
+    disc_r_e = structure.galaxies["disc_r_e"].clamp_min(0.02)
+    nodes = polar_nodes(structure.galaxies, 0.03 * disc_r_e, 6.0 * disc_r_e, NODES)  # a mean needs no far wings
     plane = nodes.plane
-    points = Points(plane.x, plane.y * structure.galaxies.axis_ratio, plane)
+    points = Points(plane.x, plane.y * structure.galaxies.fine_ratio, plane)
     pattern = structure.pattern(plane)
     depth = structure.depth(points, pattern)
+    mixed = disc_screen(depth, extinction[:, None])[:, 0]
+    behind = structure.bulge_screen(depth, extinction[:, None])[:, 0]
     out = torch.ones(present.shape, device=present.device)
     for part in (BULGE, DISC, BAR, ARMS, RING):
-        if not bool(present[:, part].any()):
+        if not bool(present[:, part].any()) or (part == ARMS and pattern is None):
             continue
-        seen = depth[0] if part != BULGE else structure.bulge_depth(depth)
-        through = transmissions(seen, extinction[:, None], half=part == BULGE)[:, 0]
-        light = structure.light(part, points, pattern) * nodes.weight if pattern or part != ARMS else nodes.weight
-        mean = (light * through).sum((1, 2)) / light.expand_as(through).sum((1, 2)).clamp_min(1e-20)
+        if part in (BULGE, DISC):
+            light = (structure.bulge if part == BULGE else structure.disc)(points)[0] * nodes.weight
+        else:
+            light = structure.light(part, points, pattern) * nodes.weight
+        mean = (light * (behind if part == BULGE else mixed)).sum((1, 2)) / light.sum((1, 2)).clamp_min(1e-20)
         out[:, part] = torch.where(present[:, part], mean, 1.0)
     young = torch.where(present[:, ARMS], out[:, ARMS], torch.where(present[:, RING], out[:, RING], out[:, DISC]))
     out[:, CLUMPS] = torch.where(present[:, CLUMPS], young, 1.0)

@@ -73,7 +73,7 @@ def _texture(galaxies: Galaxies, what: str, channels: int, lattice: tuple[int, i
     for octave, amplitude in enumerate(OCTAVES):
         rows, columns = (n * 2**octave for n in lattice)
         shape = (channels, rows, columns)
-        knots = chance.normal(galaxies.seed, galaxies.rows, f"{what} {octave}", shape).to(torch.float32)
+        knots = chance.noise(galaxies.seed, galaxies.rows, f"{what} {octave}", shape)
         points = tuple(n * 2 ** (len(OCTAVES) - 1) * UPSAMPLED + 1 for n in lattice)
         down = _spline(rows, points[0], False, knots.device)
         across = _spline(columns, points[1], periodic, knots.device)

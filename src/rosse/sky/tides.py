@@ -168,7 +168,8 @@ def _shell_total(edge: Tensor) -> Tensor:
     t = (torch.arange(512, device=edge.device) + 0.5) * (1.5 / 512)
     step = torch.exp((t - 1).clamp_max(0.0) / 0.16) * torch.sigmoid((1 - t) / 0.02)
     azimuth = 2 * math.pi * torch.special.i0e(torch.tensor(3.0))
-    return edge.square() * (0.85 * azimuth.to(edge.device) * (step * t).sum() * (1.5 / 512))
+    total: Tensor = edge.square() * (0.85 * azimuth.to(edge.device) * (step * t).sum() * (1.5 / 512))
+    return total
 
 
 def _envelope(g: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:

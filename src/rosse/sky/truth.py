@@ -10,9 +10,9 @@ import torch
 
 from rosse.sky.columns import PARTS
 from rosse.sky.dust import extinction
-from rosse.sky.layers import Job, clump_light, dimmed
+from rosse.sky.layers import Job, clump_light, clumpy, dimmed
 from rosse.sky.photometry import distance_modulus
-from rosse.sky.scene import CLUMPS, DISC
+from rosse.sky.scene import CLUMPS, DISC, Structure
 from rosse.tables import Column, build_table
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def halpha_job(job: Job, table: Table, band: int) -> Job:
 
 def clump_table(job: Job, bands: tuple[str, ...]) -> Table:
     """One row per clump: whose, where, how bright and how large."""
-    lit = (job.fluxes[:, CLUMPS] != 0).any(1) & (job.galaxies.columns["clump_count"] > 0)
-    which = lit.nonzero()[:, 0]
+    which = clumpy(job)
     columns = [
         Column(name="galaxy", dtype="i8", description="row of the batch that the clump belongs to"),
         Column(name="x", unit="pix", description="position in the frame, 0 at the centre of its first pixel"),
@@ -74,8 +73,9 @@ def clump_table(job: Job, bands: tuple[str, ...]) -> Table:
     ]
     if not len(which):
         return build_table(columns, {column.name: np.zeros(0) for column in columns})
-    some = dimmed(job.take(which))
-    clumps, light = clump_light(some)
+    structure = Structure(galaxies=job.galaxies.take(which))
+    some = dimmed(job.take(which), structure)
+    clumps, light = clump_light(some, structure)
     there = clumps.share > 0
     values = {
         "galaxy": which[:, None].expand_as(there),
