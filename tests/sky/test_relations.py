@@ -133,3 +133,16 @@ def test_line_ratios_of_a_solar_galaxy_and_a_poor_one() -> None:
     np.testing.assert_allclose(ratio["h_alpha"] / ratio["h_beta"], 2.86)
     # O3N2 of Pettini & Pagel 2004, eq. 3, gives the metallicity back: 95 % of HII regions are within 0.25 dex
     np.testing.assert_allclose((8.73 - 0.32 * (o3 - n2))[1:], metal[1:], atol=0.25)
+
+
+def test_intergalactic_hydrogen() -> None:
+    """Effective depth of the Lyman alpha forest, Faucher-Giguere+2008: 0.0018 (1 + z)^3.92 from z = 2 to 4."""
+    for z in (2.2, 3.0, 4.0):
+        wavelength = np.linspace(104, 119, 16)  # between Lyman alpha and beta
+        absorber = wavelength * (1 + z) / 121.567
+        depth = -np.log(relations.intergalactic(wavelength, z))
+        assert np.abs(depth / (0.0018 * absorber**3.92) - 1).max() < 0.35
+    assert (relations.intergalactic(np.array([122.0, 500.0]), 6.0) == 1).all()
+    # the mean free path at z = 3 is so short that hardly any light below 60 nm arrives (Madau 1995, Fig. 3)
+    assert relations.intergalactic(np.array([60.0]), 3.0)[0] < 0.1
+    np.testing.assert_allclose(relations.intergalactic(np.array([50.0, 90.0]), 0.0), 1, atol=0.02)

@@ -95,4 +95,4 @@ def stages(draws: Draws, of_type: Integers, log_mass: Array) -> Array:
         picked = np.take_along_axis(options, draws.choice("stage class", np.stack(each, -1))[:, None], 1)[:, 0]
         stage = np.where(of_type == TYPES.index(name), picked, stage)
     quiet = draws.happens("stage class", elliptical / (elliptical + 0.6 * irregular * last))
-    return np.where(of_type == TYPES.index("dwarf"), np.where(quiet, -5.0, 10.0), stage)
+    return np.where(of_type == TYPES.index("dwarf"), np.where(quiet, -5.0, 9 + u), stage)

@@ -183,3 +183,26 @@ def metallicity(log_mass: Array) -> Array:
 def blackbody(wavelength: Array, temperature: Array) -> Array:
     """Planck's law per unit wavelength, in units of 2 h c^2 / nm^5; wavelength in nm, temperature in K."""
     return np.asarray(wavelength**-5.0 / np.expm1(1.438776877e7 / (wavelength * temperature)))
+
+
+# Lyman alpha to delta: wavelength, nm, and strength of their forest.
+_FOREST = ((121.567, 3.6e-3), (102.572, 1.7e-3), (97.254, 1.2e-3), (94.974, 9.3e-4))
+
+
+def intergalactic(wavelength: Array, z: float) -> Array:
+    """Share of light that intergalactic hydrogen lets through; wavelength as emitted, nm.
+
+    Madau 1995 (doi:10.1086/175332), eqs. 12 to 15 for the forest of Lyman alpha to delta and the approximation of
+    footnote 3 for the Lyman continuum.
+    """
+    seen = wavelength * (1 + z)
+    tau = np.zeros_like(wavelength)
+    for line, strength in _FOREST:
+        tau += np.where(wavelength < line, strength * (seen / line) ** 3.46, 0.0)
+    emitted = 1 + z
+    absorbed = np.clip(seen / 91.175, 1.0, emitted)  # absorbers at z = 0 are the last
+    continuum = 0.25 * absorbed**3 * (emitted**0.46 - absorbed**0.46)
+    continuum += 9.4 * absorbed**1.5 * (emitted**0.18 - absorbed**0.18)
+    continuum -= 0.7 * absorbed**3 * (absorbed**-1.32 - emitted**-1.32)
+    continuum -= 0.023 * (emitted**1.68 - absorbed**1.68)
+    return np.asarray(np.exp(-tau - np.maximum(continuum, 0.0)))

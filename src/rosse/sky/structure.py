@@ -70,7 +70,7 @@ def _spectra(draws: Draws, of_type: Integers, stage: Array, log_mass: Array, off
     massive = log_mass - 10.5
     old = 0.32 - 0.12 * massive + 0.07 * offset
     by_stage = np.interp(stage, [-5, -3, 0, 1, 3, 5, 7, 10], [0.32, 0.4, 0.6, 0.8, 1.15, 1.55, 1.9, 2.3])
-    disc = by_stage - 0.2 * massive * (stage > 0) - 0.12 * massive * (stage <= 0)
+    disc = by_stage - 0.2 * np.maximum(massive, -1.2) * (stage > 0) - 0.12 * massive * (stage <= 0)
     disc += np.interp(stage, [-1, 1, 5, 8, 10], [0.1, 0.3, 0.36, 0.3, 0.2]) * offset
     disc += np.where(is_type(of_type, "low_surface_brightness", "merger") & (stage > 0), 0.15, 0.0)
     disc = np.clip(disc, 0.0, 2.9)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rosse.errors import require
 from rosse.sky.filters import curve
-from rosse.sky.relations import mass_to_light
+from rosse.sky.relations import intergalactic, mass_to_light
 from rosse.surveys import SURVEYS, Survey
 
 Array = NDArray[np.float64]
@@ -77,12 +77,13 @@ def mean_flux(wavelength: Array, flux: Array, band: str) -> Array:
 
 @lru_cache(maxsize=256)
 def _light(survey: Survey, band: str) -> Array:
-    """(Z, 4) mean f_nu of each template in a band at `_STEPS` redshifts, at a fixed luminosity distance."""
+    """(Z, 4) mean f_nu of each template in a band at `_STEPS` + 1 redshifts, at a fixed luminosity distance."""
     wavelength, flux = spectra()
     at, throughput = curve(survey, band)
     stretch = np.exp(np.linspace(0, np.log1p(MAX_Z), _STEPS + 1))
+    dimmed = [flux * intergalactic(wavelength, s - 1) for s in stretch]
     # f_lambda of a source at z is L_lambda(lambda / (1 + z)) / (1 + z): here all distances are the same
-    return np.stack([_mean(wavelength * s, flux / s, at, throughput) for s in stretch])
+    return np.stack([_mean(wavelength * s, f / s, at, throughput) for s, f in zip(stretch, dimmed, strict=True)])
 
 
 def template_light(z: Array, survey: Survey) -> Array:
