@@ -146,3 +146,15 @@ def test_intergalactic_hydrogen() -> None:
     # the mean free path at z = 3 is so short that hardly any light below 60 nm arrives (Madau 1995, Fig. 3)
     assert relations.intergalactic(np.array([60.0]), 3.0)[0] < 0.1
     np.testing.assert_allclose(relations.intergalactic(np.array([50.0, 90.0]), 0.0), 1, atol=0.02)
+
+
+def test_sizes_agree_with_the_local_universe() -> None:
+    """Shen+2003, eq. 18 and Table 1 (late types, circularised half-light radii in z, kpc).
+
+    A disc of random inclination has a semi-major axis 1.25 times its circularised radius, and is 1.1 times as large in
+    r as in z (Kelvin+2012, doi:10.1111/j.1365-2966.2012.20355.x, Fig. 20). Van der Wel+2014 find larger discs than
+    Shen+2003, by less than the 0.2 dex that galaxies scatter by.
+    """
+    mass = np.linspace(9, 11, 9)
+    shen = 0.1 * 10 ** (0.14 * mass) * (1 + 10**mass / 3.98e10) ** 0.25
+    assert np.abs(np.log10(relations.late_size(mass, np.full(9, 0.1)) / (1.25 * 1.1 * shen))).max() < 0.2

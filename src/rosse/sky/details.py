@@ -37,7 +37,8 @@ def _arms(draws: Draws, of_type: Integers, known: Columns) -> Columns:
     """Arms begin at the bar's end or at half a scale length, and fade at three to four scale lengths."""
     armed = known["arm_count"] > 0
     scale_length = known["disc_r_e"] / SCALE_LENGTHS
-    pitch = np.clip(draws.normal("pitch", relations.pitch_angle(known["t_type"]), 5.0), 5.0, 45.0)
+    pitch = draws.normal("pitch", relations.pitch_angle(known["t_type"]), 5.0)
+    pitch = 5.0 + np.abs(pitch - 5.0)  # what the scatter makes tighter than 5 degrees is folded back
     disturbed = is_type(of_type, "merger")
     pitch = np.where(disturbed, np.minimum(pitch * 1.4, 50.0), pitch)
     start = np.where(known["bar_share"] > 0, known["bar_length"], scale_length * draws.uniform("arm start", 0.3, 0.8))

@@ -17,6 +17,7 @@ LENTICULAR = 0.6  # share of S0 among S0-Sa
 # A quarter of the class E counts as lenticular here, which leaves as many ellipticals as Nair & Abraham 2010
 # (doi:10.1088/0067-0049/186/2/427) see among bright galaxies.
 DISCY = 0.25
+EARLY_MERGERS = 0.5  # early types are half as frequent in mergers as elsewhere (Darg+2010b, MNRAS 401, 1552)
 MERGERS = 0.03  # Darg+2010 (doi:10.1111/j.1365-2966.2009.15786.x): 1.5 to 4.5 % of nearby galaxies
 
 
@@ -69,7 +70,7 @@ def stages(draws: Draws, of_type: Integers, log_mass: Array) -> Array:
     """(B,) Hubble stage of galaxies of these types and masses.
 
     Spirals are Sa (0 to 1.5), Sab to Scd (1.5 to 6.5, later at lower mass) or Sd to Sdm (6.5 to 8.5), in the shares of
-    Kelvin+2014. A merger's main galaxy is a spiral, or an elliptical or lenticular as often as at its mass.
+    Kelvin+2014. A merger's main galaxy is of any of these, early types half as often as elsewhere.
     """
     round_, early, late, last = np.moveaxis(hubble_class_shares(log_mass), -1, 0)
     elliptical = (1 - DISCY) * round_
@@ -84,7 +85,7 @@ def stages(draws: Draws, of_type: Integers, log_mass: Array) -> Array:
     shares = {
         "spiral": discs,
         "edge_on": flat,
-        "merger": [elliptical, *flat[1:]],
+        "merger": [EARLY_MERGERS * elliptical, EARLY_MERGERS * flat[1], *flat[2:]],
     }
     stage = np.select(
         [of_type == TYPES.index(name) for name in ("elliptical", "lenticular", "irregular", "low_surface_brightness")],

@@ -67,24 +67,32 @@ def fading(z: Array) -> Array:
     return np.asarray(0.97 * np.clip(z, 0, 1))
 
 
+FIRST_SIZES = 0.25  # lowest redshift of van der Wel+2014; nearer galaxies have its sizes, no larger ones
+
+
+def _growth(z: Array, power: float) -> Array:
+    return np.asarray((1 + np.maximum(z, FIRST_SIZES)) ** power)
+
+
 def late_size(log_mass: Array, z: Array) -> Array:
     """Half-light semi-major axis of star-forming galaxies, kpc; scatter 0.16 dex.
 
     van der Wel+2014 (doi:10.1088/0004-637X/788/1/28), eq. 3 with slope 0.22 and Fig. 6: 8.9 kpc (1 + z)^-0.75 at
-    5e10 Msun.
+    5e10 Msun; the same below z = 0.25, where extrapolated growth would leave the local relation of Lange+2015
+    (doi:10.1093/mnras/stu2467).
     """
-    return np.asarray(8.9 * (1 + z) ** -0.75 * 10 ** (0.22 * (log_mass - 10.7)))
+    return np.asarray(8.9 * _growth(z, -0.75) * 10 ** (0.22 * (log_mass - 10.7)))
 
 
 def early_size(log_mass: Array, z: Array) -> Array:
     """Half-light semi-major axis of quiescent galaxies, kpc; scatter 0.12 dex.
 
-    van der Wel+2014, eq. 3 with slope 0.76 and Fig. 6: 5.6 kpc (1 + z)^-1.48 at 5e10 Msun. That relation holds above
-    2e10 Msun; below, sizes level off to those of dwarf ellipticals, 1.1 kpc (M / 1e9 Msun)^0.1 (Eigenthaler+2018,
-    doi:10.3847/1538-4357/aaab60, Fig. 9), here added in quadrature.
+    van der Wel+2014, eq. 3 with slope 0.76 and Fig. 6: 5.6 kpc (1 + z)^-1.48 at 5e10 Msun, the same below z = 0.25.
+    That relation holds above 2e10 Msun; below, sizes level off to those of dwarf ellipticals, 1.1 kpc
+    (M / 1e9 Msun)^0.1 (Eigenthaler+2018, doi:10.3847/1538-4357/aaab60, Fig. 9), here added in quadrature.
     """
-    massive = 5.6 * (1 + z) ** -1.48 * 10 ** (0.76 * (log_mass - 10.7))
-    dwarf = 1.1 * (1 + z) ** -0.75 * 10 ** (0.1 * (log_mass - 9))
+    massive = 5.6 * _growth(z, -1.48) * 10 ** (0.76 * (log_mass - 10.7))
+    dwarf = 1.1 * 10 ** (0.1 * (log_mass - 9))
     return np.asarray(np.hypot(massive, dwarf))
 
 

@@ -63,7 +63,7 @@ def _faint(draws: Draws, known: Columns) -> Array:
     _, light = _light(known)
     red = colour(np.clip(known["disc_sed"], 0, 3))
     blue = -2.5 * (known["log_mass"] + np.log10(light)) + 1.39 * red + 0.21
-    centre = 22.5 + 1.6 * draws.uniform("faint") ** 1.5
+    centre = 22.5 + 1.2 * draws.uniform("faint") ** 2
     scale_length = np.sqrt(10 ** (0.4 * (centre - blue)) / (2 * np.pi)) * 4.848136811e-8
     return np.asarray(SCALE_LENGTHS * scale_length)
 

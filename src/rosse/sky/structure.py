@@ -54,7 +54,7 @@ def structure(draws: Draws, of_type: Integers, log_mass: Array, offset: Array) -
 def _inclination(draws: Draws, of_type: Integers, stage: Array) -> Array:
     """Degrees; cos i is uniform, within what the type means. An elliptical has none: 0."""
     edge = np.cos(np.radians(hubble.EDGE_ON))
-    flat = is_type(of_type, "lenticular", "spiral")
+    flat = is_type(of_type, "lenticular", "spiral", "low_surface_brightness")
     low = np.where(flat, edge, 0.0)
     high = np.where(is_type(of_type, "edge_on"), edge, 1.0)
     cosine = low + (high - low) * draws.uniform("inclination")
