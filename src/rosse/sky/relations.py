@@ -78,8 +78,8 @@ def late_size(log_mass: Array, z: Array) -> Array:
     """Half-light semi-major axis of star-forming galaxies, kpc; scatter 0.16 dex.
 
     van der Wel+2014 (doi:10.1088/0004-637X/788/1/28), eq. 3 with slope 0.22 and Fig. 6: 8.9 kpc (1 + z)^-0.75 at
-    5e10 Msun; the same below z = 0.25, where extrapolated growth would leave the local relation of Lange+2015
-    (doi:10.1093/mnras/stu2467).
+    5e10 Msun; the same below z = 0.25: extrapolated growth would lead further away from local relations, whose sizes
+    are smaller by 0.1 dex and more (Shen+2003, doi:10.1046/j.1365-8711.2003.06740.x).
     """
     return np.asarray(8.9 * _growth(z, -0.75) * 10 ** (0.22 * (log_mass - 10.7)))
 
