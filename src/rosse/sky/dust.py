@@ -18,7 +18,8 @@ REFERENCE = 550.0  # nm
 LANE_DEPTH = 1.6  # optical depth of a lane along an arm, over that of the disc around it
 BETWEEN_LANES = 0.7  # of the disc's optical depth, where arms gather the rest in lanes
 LANE_WIDTH = 0.55  # of a lane, over that of its arm
-LANES_FROM = math.radians(65.0)  # inclination from which the dust layer is seen as a band across the galaxy
+LANES_FROM, LANES_WHOLE = math.radians(65.0), math.radians(85.0)  # where a band of dust begins to show, and does
+THICKEST, INNER = 0.6, 6.0  # kpc: dispersion across of a dust layer, and length along it that counts (Xilouris+1999)
 DEEPEST = 12.0  # optical depth: more is as dark
 
 
@@ -73,10 +74,13 @@ def lane_depth(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
     length, _ = edge_on_shape(g)
     tilt = torch.cos(g["inclination"]).clamp_min(0.0)
     near = torch.where(chance.uniform(g.seed, g.rows, "near side") < 0.5, -1.0, 1.0).to(torch.float32)[:, None, None]
-    height = torch.sqrt((2 * g["disc_thickness"] * g["dust_lane"] * length).square() + (0.3 * tilt * length).square())
+    kpc = g.pixels_per_kpc.to(torch.float32)[:, None, None]
+    layer = torch.minimum(2 * g["disc_thickness"] * g["dust_lane"] * length, THICKEST * kpc)
+    inner = torch.minimum(length, INNER * kpc)  # of very large discs the dust that is in front of the centre
+    height = torch.sqrt(layer.square() + (0.3 * tilt * inner).square())
     height = height.clamp_min(0.35)  # pixels: no PSF tells a thinner one apart
-    away = (across - 0.7 * near * tilt * length) / height
+    away = (across - 0.7 * near * tilt * inner) / height
     through = (1 - 0.35 * (along / (3 * length)).square()).clamp_min(0.0)
     depth = 4.0 * g["dust_tau"] * through * torch.exp(-along.abs() / (SCALE * length) - 0.5 * away.square())
-    seen = (g["dust_lane"] > 0) & (g["inclination"] > LANES_FROM)
+    seen = ((g["inclination"] - LANES_FROM) / (LANES_WHOLE - LANES_FROM)).clamp(0.0, 1.0) * (g["dust_lane"] > 0)
     return (depth * seen).clamp_max(DEEPEST)

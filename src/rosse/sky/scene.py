@@ -89,12 +89,12 @@ class Structure:
         return spiral(self.galaxies, plane, self.arms)
 
     @cached_property
-    def sums(self) -> Nodes:
+    def _sums(self) -> Nodes:
         """Where what spreads over the disc is summed."""
         return disc_nodes(self.galaxies)
 
     @cached_property
-    def arm_total(self) -> Tensor:
+    def _arm_total(self) -> Tensor:
         """Integral (B, 1, 1) of the arms' light before it is brought to unit flux."""
         g = self.galaxies
         start = g["arm_start"].clamp_min(0.1)
@@ -102,20 +102,20 @@ class Structure:
         return nodes.total(arm_light(g, nodes.plane, spiral(g, nodes.plane, self.arms))).clamp_min(1e-20)
 
     @cached_property
-    def ring_total(self) -> Tensor:
+    def _ring_total(self) -> Tensor:
         nodes = ring_nodes(self.galaxies)
         return nodes.total(ring_light(self.galaxies, nodes.plane, self.patches)).clamp_min(1e-20)
 
     @cached_property
-    def disc_total(self) -> Tensor:
+    def _disc_total(self) -> Tensor:
         """Integral (B, 1, 1) of the disc's light with its unevenness, over that without."""
-        light = disc_light(self.galaxies, self.sums.plane)
-        uneven = light * unevenness(self.galaxies, self.sums.plane, self.patches)
-        return self.sums.total(uneven) / self.sums.total(light)
+        light = disc_light(self.galaxies, self._sums.plane)
+        uneven = light * unevenness(self.galaxies, self._sums.plane, self.patches)
+        return self._sums.total(uneven) / self._sums.total(light)
 
     def disc_factor(self, plane: Plane) -> Tensor:
         """What the smooth disc is multiplied by, (B, h, w); its mean over the disc's light is 1."""
-        return unevenness(self.galaxies, plane, self.patches) / self.disc_total
+        return unevenness(self.galaxies, plane, self.patches) / self._disc_total
 
     def light(self, part: int, points: Points, pattern: Spiral | None) -> Tensor:
         """Brightness (B, h, w) at unit flux of a bar, of arms or of a ring."""
@@ -123,11 +123,11 @@ class Structure:
         if part == BAR:
             return bar_light(g, points.plane)
         if part == RING:
-            return ring_light(g, points.plane, self.patches) / self.ring_total
+            return ring_light(g, points.plane, self.patches) / self._ring_total
         if self.edge_on:
             return thin_light(g, points.along, points.across, self.patches)
         assert pattern is not None
-        return arm_light(g, points.plane, pattern) / self.arm_total
+        return arm_light(g, points.plane, pattern) / self._arm_total
 
     def disc(self, points: Points) -> tuple[Tensor, Tensor]:
         """Brightness (B, h, w) of the disc at unit flux: with its structure, and as it is drawn in Fourier space."""
@@ -153,13 +153,13 @@ class Structure:
             lane = dust.lane_depth(g, points.along, points.across)
             return lane, lane
         through = dust.disc_depth(g, points.plane, pattern)
-        if not bool(self.lanes.any()):
+        if not bool(self._lanes.any()):
             return through, through
         lane = dust.lane_depth(g, points.along, points.across)
         return through + lane, lane
 
     @cached_property
-    def lanes(self) -> Tensor:
+    def _lanes(self) -> Tensor:
         """Which galaxies (B,) show their dust layer as a band."""
         c = self.galaxies.columns
         return (c["dust_lane"] > 0) & (c["inclination"] > dust.LANES_FROM) & (c["dust_tau"] > 0)
@@ -167,7 +167,7 @@ class Structure:
     @cached_property
     def special_bulge(self) -> Tensor:
         """Which bulges (B,) are no ellipses, or crossed by a dust lane."""
-        return (self.galaxies.columns["bulge_boxiness"].abs() >= BOXY_FROM) | self.lanes
+        return (self.galaxies.columns["bulge_boxiness"].abs() >= BOXY_FROM) | self._lanes
 
     def bulge_screen(
         self, depth: tuple[Tensor, Tensor], extinction: Tensor, which: Tensor | slice = slice(None)
@@ -177,7 +177,7 @@ class Structure:
         A disc seen from above hides the half of the bulge that is beyond it; a disc seen nearly edge-on has half of its
         dust in front of all of the bulge.
         """
-        lanes = self.lanes[which]
+        lanes = self._lanes[which]
         if bool(lanes.all()):
             return dust.behind(depth[1][which, None] * extinction[which, :, None, None])
         over = dust.half_behind(depth[0][which, None] * extinction[which, :, None, None])

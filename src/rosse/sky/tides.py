@@ -15,7 +15,10 @@ STRAIGHTEST = 0.25  # radians: a tail turns at least by this, so that it lies on
 THINNEST = 0.6  # pixels, dispersion across
 # Share of the tidal light by stage (pair, first passage, merging, remnant): tails, bridge, shells, envelope.
 SHARES = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.62, 0.26, 0.0, 0.12], [0.55, 0.0, 0.0, 0.45], [0.12, 0.0, 0.48, 0.40]])
-SIDES = 64  # points of the sums along a tail or through a shell
+SIDES = 96  # points of the sums along a tail
+ROOT, SPAN = 0.5, 2.5  # where these begin, before the root, and how far they go; in lengths of the tail
+HALO, WIDER = 0.45, 2.3  # share of a tail's light in the wider of two gaussians, and how much wider it is
+WANDER = 0.7  # how far a tail strays from its circle, in its width
 MOST_SHELLS = 8
 
 
@@ -29,6 +32,7 @@ class Tail(NamedTuple):
     side : +1 where it turns counterclockwise.
     radius, turn : of the circle, and the angle that it spans.
     width : dispersion across where it begins.
+    uneven : 0 to 1, which unevenness it has.
     """
 
     x: Tensor
@@ -38,6 +42,7 @@ class Tail(NamedTuple):
     radius: Tensor
     turn: Tensor
     width: Tensor
+    uneven: Tensor
 
 
 def tide_light(galaxies: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:
@@ -78,7 +83,7 @@ def tails_of(galaxies: Galaxies) -> list[tuple[Tail, Tensor]]:
     The first leaves the galaxy on the side away from the companion, the second leaves the companion (or the other side
     where there is none); both begin at the edge of their galaxy and trail it.
     """
-    g, u = galaxies, _random(galaxies, "tails", 6)
+    g, u = galaxies, _random(galaxies, "tails", 8)
     has = g["companion_share"] > 0
     toward = torch.where(has, torch.atan2(g["companion_y"], g["companion_x"]), 2 * math.pi * u[0])
     side = torch.where(u[1] < 0.5, -1.0, 1.0)
@@ -94,16 +99,17 @@ def tails_of(galaxies: Galaxies) -> list[tuple[Tail, Tensor]]:
         turn = (g["tail_curl"] * (1 - 0.25 * j)).clamp(STRAIGHTEST, 5.5)
         x = torch.where(own, g["companion_x"], 0.0) + 0.9 * size * torch.cos(away)
         y = torch.where(own, g["companion_y"], 0.0) + 0.9 * size * torch.sin(away)
-        width = (0.14 * size).clamp_min(THINNEST)
+        width = (0.15 * size).clamp_min(THINNEST)
         share = torch.where(two > 0, first if j == 0 else 1 - first, 1.0 - j)
-        tails.append((Tail(x, y, away + side * 0.9, side, length / turn, turn, width), share))
+        tails.append((Tail(x, y, away + side * 0.9, side, length / turn, turn, width, u[6 + j]), share))
     return tails
 
 
 def tail_light(tail: Tail, dx: Tensor, dy: Tensor) -> Tensor:
     """Brightness (B, h, w) of a tail at unit flux.
 
-    A gaussian across an arc of a circle, which broadens by half its width from root to tip and fades towards it.
+    Two gaussians, a narrow and a wide one, across an arc of a circle that wanders a little; they broaden from root to
+    tip and fade towards it, unevenly.
     """
     normal = tail.heading + tail.side * (math.pi / 2)
     x, y = dx - (tail.x + tail.radius * torch.cos(normal)), dy - (tail.y + tail.radius * torch.sin(normal))
@@ -111,16 +117,29 @@ def tail_light(tail: Tail, dx: Tensor, dy: Tensor) -> Tensor:
     behind = (2 * math.pi - tail.turn) / 2  # the cut of the angle lies opposite to the middle of the arc
     angle = torch.remainder(tail.side * (torch.atan2(y, x) - normal - math.pi) + behind, 2 * math.pi) - behind
     s = angle / tail.turn
-    width = tail.width * (1 + 0.5 * s.clamp(0, 1.2))
-    across = torch.exp(-0.5 * ((distance - tail.radius) / width).square())
-    points = (torch.arange(SIDES, device=dx.device) + 0.5) * (1.6 / SIDES) - 0.3
-    total = (_along(points) * (1 + 0.5 * points.clamp(0, 1.2))).sum() * (1.6 / SIDES)
-    return across * _along(s) / (math.sqrt(2 * math.pi) * tail.width * tail.radius * tail.turn * total)
+    off = distance - tail.radius - _stray(tail, s)
+    square = (off / (tail.width * _broad(s))).square()
+    across = (1 - HALO) * torch.exp(-0.5 * square) + HALO / WIDER * torch.exp(-0.5 / WIDER**2 * square)
+    points = (torch.arange(SIDES, device=dx.device) + 0.5) * (SPAN / SIDES) - ROOT
+    outside = 1 + _stray(tail, points) / tail.radius  # of its circle a tail is longer
+    total = (_along(points, tail.uneven) * _broad(points) * outside).sum(2, keepdim=True) * (SPAN / SIDES)
+    return across * _along(s, tail.uneven) / (math.sqrt(2 * math.pi) * tail.width * tail.radius * tail.turn * total)
 
 
-def _along(s: Tensor) -> Tensor:
+def _stray(tail: Tail, s: Tensor) -> Tensor:
+    """How far from its circle a tail lies, pixels."""
+    return WANDER * tail.width * torch.sin(4.0 * s + 6.0 * tail.uneven)
+
+
+def _broad(s: Tensor) -> Tensor:
+    """Width of a tail over that at its root."""
+    return 1 + 0.6 * s.clamp(0, 1.3)
+
+
+def _along(s: Tensor, uneven: Tensor) -> Tensor:
     """How a tail's light changes from its root (0) to its tip (1)."""
-    return torch.sigmoid(s / 0.04) * torch.sigmoid((1 - s) / 0.05) * torch.exp(-0.9 * s)
+    knots = 1 + 0.3 * torch.sin(9.0 * s + 20.0 * uneven) + 0.25 * torch.sin(17.0 * s + 47.0 * uneven)
+    return torch.sigmoid(s / 0.05) * torch.sigmoid((1 - s) / 0.1) * torch.exp(-1.3 * s) * knots
 
 
 def _tails(g: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:
