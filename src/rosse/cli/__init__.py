@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 import rosse
-from rosse.cli import catalogue, fit, run
+from rosse.cli import catalogue, fit, run, simulate
 from rosse.cli.build import STOPPED, command, interruptible
-from rosse.cli.options import FitOptions, RunOptions
+from rosse.cli.options import FitOptions, RunOptions, SimulateOptions
 from rosse.errors import CatalogueError, InputError, RosseError
 
 app = typer.Typer(
@@ -61,6 +61,7 @@ app.command("run", help=run.HELP)(command(RunOptions, run.run, argument="images"
 app.command("fit", help=fit.HELP)(command(FitOptions, fit.fit, argument="cutouts"))
 app.command("show", help=catalogue.SHOW_HELP)(catalogue.show)
 app.command("export", help=catalogue.EXPORT_HELP)(catalogue.export)
+app.command("simulate", help=simulate.HELP)(command(SimulateOptions, simulate.simulate, argument=""))
 app.command("demo", help=DEMO_HELP)(demo)
 
 

@@ -12,6 +12,7 @@ from rosse.pipeline import config
 from rosse.pipeline.config import Files, Numbers
 
 IMAGE, NOISE, DETECT, FIT, RUN = "The image", "Noise, mask, PSF", "Detection", "Fit", "The run"
+SKY, FIELD = "The population", "A mosaic"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,4 +136,45 @@ class FitOptions(Calibration, Measuring):
     )
     estimate_noise: bool = option(
         "Measure the noise from the sky where no map is given.", default=False, kind=bool, panel=NOISE
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateOptions:
+    """Options of `rosse simulate`."""
+
+    out: str | None = option("Directory of images and truth.")
+    survey: str = option("Who looks: sdss, decals, hsc, lsst, euclid-vis, hst-acs, ...; default lsst.", default="lsst")
+    bands: tuple[str, ...] | None = option("Names, g,r,i; default: all of the survey's.", parse=config.names)
+    seed: int = option("Of everything random; default 0.", kind=int, default=0)
+    n: int | None = option("Rows of the population; default 1000; of a mosaic: as many as the sky holds.", kind=int)
+    types: tuple[str, ...] | dict[str, float] | None = option(
+        "Types, spiral,edge_on, or their shares, spiral=3,elliptical=1; default: those of a survey to this limit.",
+        panel=SKY,
+        parse=config.shares,
+    )
+    limit: float | None = option("Faintest magnitude in SDSS r; default 17.77.", kind=float, panel=SKY)
+    z: Numbers | None = option("Range of redshifts, 0.01,0.25 (the default), or one for all, 0.5.", panel=SKY,
+                               parse=config.numbers)  # fmt: skip
+    frame: int | None = option("Side of the images, pixels; default 64.", kind=int, panel=IMAGE)
+    size: float | None = option("Side of the images, arcsec, instead of --frame.", kind=float, panel=IMAGE)
+    scale: float | None = option("Pixel scale, arcsec/pixel; default: the survey's.", kind=float, panel=IMAGE)
+    psf_scatter: float | None = option(
+        "Scatter of the PSF's width from galaxy to galaxy, relative; its ellipticity has a third of it.",
+        kind=float,
+        panel=NOISE,
+    )
+    jpeg: bool = option("Colour pictures too.", default=False, kind=bool, flags=("--jpeg",), panel=IMAGE)
+    device: str = option("cpu or cuda.", default="cpu")
+    workers: int | None = option("Processes; default: one per core.", kind=int)
+    mosaic: bool = option("One image of a field instead of cutouts.", default=False, kind=bool, flags=("--mosaic",),
+                          panel=FIELD)  # fmt: skip
+    pixels: int | None = option("Side of the mosaic, pixels; default 1000.", kind=int, panel=FIELD)
+    centre: Numbers | None = option("Its place, RA,DEC in degrees; default 150.1,2.2.", panel=FIELD,
+                                    parse=config.numbers)  # fmt: skip
+    rotation: float | None = option("From +y to north, degrees counter-clockwise.", kind=float, panel=FIELD)
+    psf_variation: float | None = option(
+        "Change of the PSF's width from middle to edge, relative; its ellipticity changes by two thirds of it.",
+        kind=float,
+        panel=FIELD,
     )

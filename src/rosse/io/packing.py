@@ -53,7 +53,7 @@ def write_packed(path: str | os.PathLike[str], batches: Cutouts | Iterable[Cutou
             new = _write_parts(scratch, stream, old, folder)
             for name, _ in new.parts[len(old.parts) if old else 0 :]:
                 os.replace(scratch / name, folder / name)
-            _publish(new)
+            publish(new)
     except OSError as err:
         raise StorageError(f"{folder} cannot be written ({err.strerror or err}); it is as it was") from err
     return new
@@ -142,8 +142,8 @@ def _binary(stamps: NDArray[np.float32]) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), len(stamps), buffers)
 
 
-def _publish(store: Packed) -> None:
-    """Put the new list of parts in place, in one step."""
+def publish(store: Packed) -> None:
+    """Put the list of parts in place, in one step; the parts themselves are there already."""
     about = {
         "format": FORMAT,
         "bands": list(store.bands),

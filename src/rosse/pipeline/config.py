@@ -102,6 +102,24 @@ def bands(value: Any) -> tuple[str, ...] | dict[str, str]:
     raise OptionError(f"names or files of bands are wanted, {value!r} came")
 
 
+def names(value: Any) -> tuple[str, ...]:
+    """``g,r,z`` (in TOML also a list)."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, Sequence):
+        raise OptionError(f"names such as g,r,z are wanted, {value!r} came")
+    return tuple(_text(name) for name in value)
+
+
+def shares(value: Any) -> tuple[str, ...] | dict[str, float]:
+    """Names ``spiral,edge_on``, or each with its share, ``spiral=3,edge_on=1`` (in TOML also a list or a table)."""
+    if isinstance(value, Mapping):
+        return {str(name): _number(share) for name, share in value.items()}
+    if isinstance(value, str) and (named := _by_band(value)):
+        return {name: _number(share) for name, share in named.items()}
+    return names(value)
+
+
 def extension(value: Any) -> str | int:
     """Name or number of an HDU."""
     if isinstance(value, int) and not isinstance(value, bool):
