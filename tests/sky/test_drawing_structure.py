@@ -222,8 +222,30 @@ def test_what_cannot_be_drawn_is_told() -> None:
         draw(table, SURVEY, psf=torch.ones(1, 2, 9, 9))
     with pytest.raises(InputError, match="centre has shape"):
         draw(table, SURVEY, centre=torch.zeros(2, 2))
+    with pytest.raises(InputError, match=r"outside of the frame of \(64, 64\), rows \[0\]"):
+        draw(table, SURVEY, centre=torch.tensor([[70.0, 3.0]]))
     with pytest.raises(OptionError, match="mask 'arm' is not known"):
         draw(table, SURVEY, also=Truth(masks={"arm": 0.1}))
     table.meta.clear()
     with pytest.raises(OptionError, match="which seed"):
         draw(table, SURVEY)
+
+
+def test_what_is_outside_of_the_frame_does_not_come_back_on_the_other_side() -> None:
+    """Companion and clumps beyond the frame: the same pixels as in the middle of a large frame."""
+    values = WHOLE | {"clump_share": 0.2, "disc_r_e_px": 20.0, "merger_stage": 1, "companion_share": 0.3}
+    companion = {"companion_x_px": 40.0, "companion_y_px": 2.0, "companion_r_e_px": 3.0, "companion_n": 2.0}
+    table = row(**values, **companion, companion_q=0.6)
+    psf = stamp(moffat(2.5), 25)
+    small = draw(table, SURVEY, frame=(48, 48), psf=psf).flux[0]
+    large = draw(table, SURVEY, frame=(144, 144), psf=psf).flux[0, :, 48:96, 48:96]
+    assert float((small - large).abs().max()) < 2e-3 * float(large.max())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_draws_the_same() -> None:
+    many = rows(row(**WHOLE), row(**WHOLE | {"inclination": 88.0, "dust_lane": 0.5}), row(bulge_share=1.0))
+    also = Truth(parts=True, masks=True, clumps=True, halpha=True)
+    here = draw(many, SURVEY, frame=64, psf=stamp(moffat(), 25), also=also)
+    there = draw(many, SURVEY, frame=64, psf=stamp(moffat(), 25), also=also, device="cuda")
+    assert float((here.flux - there.flux.cpu()).abs().max()) < 1e-4 * float(here.flux.max())

@@ -210,10 +210,12 @@ def _centres(centre: Tensor | None, count: int, frame: tuple[int, int], device: 
         centre = torch.tensor([[frame[1] // 2, frame[0] // 2]], dtype=torch.float64).expand(count, 2)
     if centre.shape != (count, 2) or not bool(torch.isfinite(centre).all()):
         raise InputError(f"centre has shape {tuple(centre.shape)}; finite x and y, ({count}, 2), are wanted")
-    outside = ((centre < -0.5) | (centre > torch.tensor([frame[1] - 0.5, frame[0] - 0.5]))).any(1)
+    centre = centre.to(device, torch.float64)
+    x, y = centre.T
+    outside = (x < -0.5) | (x > frame[1] - 0.5) | (y < -0.5) | (y > frame[0] - 0.5)
     if bool(outside.any()):
         raise InputError(f"centre is outside of the frame of {frame}, {rows_text(outside.nonzero()[:, 0].tolist())}")
-    return centre.to(device, torch.float64)
+    return centre
 
 
 def _check_psf(psf: Tensor, count: int, bands: int) -> None:

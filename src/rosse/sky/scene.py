@@ -28,7 +28,7 @@ from rosse.sky.rings import ring_light, ring_nodes
 from rosse.sky.texture import Texture, arm_texture, patch_texture
 
 BULGE, DISC, BAR, ARMS, RING, CLUMPS, TIDES, COMPANION = range(len(PARTS))
-NODES = (32, 40)  # radii and azimuths of the sums over a disc: means of transmission
+NODES = (24, 32)  # radii and azimuths of the sums over a disc: means of transmission
 
 
 class Points(NamedTuple):
