@@ -20,6 +20,7 @@ RANGE = 60.0  # luminosity of the brightest possible clump over the faintest
 LARGEST = (
     0.16  # kpc, dispersion of the brightest possible: giant HII regions are 0.1 to 0.3 kpc across (Kennicutt 1984)
 )
+REACH = 2.8  # scale lengths of young light within which they lie
 TIGHT = 1.5  # power of the light of arms and rings that clumps follow: they are more concentrated than it
 
 
@@ -64,12 +65,11 @@ def place_clumps(galaxies: Galaxies, arms: Texture, patches: Texture) -> Clumps:
 def _chosen(g: Galaxies, arms: Texture, patches: Texture, number: int) -> Plane:
     """One of `TRIES` places for each clump, (B, 1, number)."""
     u = chance.uniform(g.seed, g.rows, "clump places", (number, TRIES, 3)).to(torch.float32)
-    reach = 3.2 * young_scale(g)
-    r = torch.sqrt(u[..., 0]) * reach
+    r = u[..., 0] * (REACH * young_scale(g))
     r = torch.where((g["ring_share"] > 0) & (u[..., 0] < 0.4), g["ring_radius"] * (0.7 + 1.5 * u[..., 0]), r)
     phi = (2 * u[..., 1] - 1) * math.pi
     places = Plane(r * torch.cos(phi), r * torch.sin(phi), r, torch.log(r.clamp_min(0.05)), phi)
-    weight = _density(g, places, arms, patches).clamp_min(1e-12)
+    weight = (_density(g, places, arms, patches) * r).clamp_min(1e-12)  # as much area as lies at a radius
     best = (torch.log(weight) - torch.log(-torch.log(u[..., 2]))).argmax(2, keepdim=True)  # Gumbel 1954
     return Plane(*(torch.gather(values, 2, best).transpose(1, 2) for values in places))
 
