@@ -247,41 +247,24 @@ def test_galaxies_are_those_that_other_fitters_are_compared_with() -> None:
 @pytest.mark.parametrize("n", [0.5, 1.0, 2.5, 4.0, 6.0, 7.0, 8.0])
 @pytest.mark.parametrize("name", ["Moffat of 3.0", "Gaussian of 2.8", "Kolmogorov of 3.0"])
 def test_galaxies_are_the_integrals(name: str, n: float, r_e: float) -> None:
-    flattest = (0.1,) if r_e < 10 else ()
-    galaxy = some_galaxy(n, r_e, 2, (*flattest, 0.3, 0.7, 1.0))
+    galaxy = some_galaxy(n, r_e, 2, (0.1, 0.3, 0.7, 1.0))
     truth = exact_image(galaxy, BLURS[name], (128, 128))
     assert not misses(ours(galaxy, BLURS[name].grid((128, 128))), truth), galaxy
 
 
-# Flat galaxies as long as the frame, of which one in twenty has a faint pixel that is off by more than 2 per cent.
-MISSED = {("Moffat of 3.0", 30.0), ("Moffat of 3.2", 30.0), ("Moffat of 4.0", 60.0), ("Gaussian of 2.8", 8.0),
-          ("Gaussian of 2.8", 60.0), ("Kolmogorov of 3.0", 60.0)}  # fmt: skip
-RIDGES = pytest.mark.xfail(strict=True, reason="ridges of copies, through the PSF to second order only")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "r_e"),
-    [
-        pytest.param(name, r_e, marks=RIDGES if (name, r_e) in MISSED else ())
-        for name in BLURS
-        for r_e in (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
-    ],
-)
+@pytest.mark.parametrize("r_e", [1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0])
+@pytest.mark.parametrize("name", BLURS)
 def test_many_galaxies_are_the_integrals(name: str, r_e: float) -> None:
-    flattest = (0.1,) if r_e < 10 else ()  # longer ones: the test of needles below
     grid = BLURS[name].grid((128, 128))
     bad = {}
     for n in (0.5, 0.8, 1.0, 1.5, 2.5, 4.0, 5.0, 6.0, 7.0, 8.0):
         for seed in (3, 4):
-            galaxy = some_galaxy(n, r_e, seed, (*flattest, 0.2, 0.3, 0.5, 0.7, 1.0))
+            galaxy = some_galaxy(n, r_e, seed, (0.1, 0.2, 0.3, 0.5, 0.7, 1.0))
             bad[galaxy] = misses(ours(galaxy, grid), exact_image(galaxy, BLURS[name], (128, 128)))
     assert not {galaxy: found for galaxy, found in bad.items() if found}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the ridge of a copy as bright as the galaxy, through the PSF to second order only"
-)
 def test_a_needle_as_long_as_its_frame() -> None:
     galaxy, blur = Galaxy(4.0, 60.0, 0.1, 1.74, 87.67, 44.63), BLURS["Gaussian of 2.8"]
     assert not misses(ours(galaxy, blur.grid((128, 128))), exact_image(galaxy, blur, (128, 128)))

@@ -32,11 +32,12 @@ class Aliases:
 
     Parameters
     ----------
-    index : (N,) of the grid's frequency in its flattened plane.
+    index : (N,) of the grid's frequency in its plane, flattened with ky running fastest, as it lies in memory.
     ky, kx : (N,) the folded frequency, radians per pixel.
     turns : runs of the N by how many whole turns the grid's frequency is larger: along x, along y, first and end.
     own : (B or 1, C, Ky, Kx) share of the transfer function that is not folded.
     gain : (B or 1, C, N) what is passed at the folded frequency, in units of the transfer function.
+    fall : (B or 1, C, 5) how the PSF falls with frequency, from which all this follows; see `_fall`.
     """
 
     index: Tensor
@@ -45,14 +46,15 @@ class Aliases:
     turns: tuple[tuple[int, int, int, int], ...]
     own: Tensor
     gain: Tensor
+    fall: Tensor
 
     def rows(self, rows: Tensor) -> Aliases:
         """The same for some galaxies of the batch."""
-        return replace(self, own=self.own[rows], gain=self.gain[rows])
+        return replace(self, own=self.own.mT[rows].mT, gain=self.gain[rows], fall=self.fall[rows])
 
     def bands(self, bands: slice) -> Aliases:
         """The same for some bands."""
-        return replace(self, own=self.own[:, bands], gain=self.gain[:, bands])
+        return replace(self, own=self.own[:, bands], gain=self.gain[:, bands], fall=self.fall[:, bands])
 
     def light(self, response: Tensor, folded: Tensor, centre: Tensor) -> Tensor:
         """What is folded, (B, C, N) complex, to be given to `add`.
@@ -63,21 +65,23 @@ class Aliases:
         folded : (B, K, N) spectra around the origin at the folded frequencies; K is C or 1.
         centre : (B, K, 2) x and y in pixels.
         """
-        light = torch.index_select(response.flatten(-2), -1, self.index).mul_(folded * self.gain)
+        light = torch.index_select(response.mT.flatten(-2), -1, self.index).mul_(folded * self.gain)
         for turn_x, turn_y, first, end in self.turns:
             angle = 2 * math.pi * (turn_x * centre[..., :1] + turn_y * centre[..., 1:])
             light[..., first:end] *= torch.polar(torch.ones_like(angle), angle).to(light.dtype)
         return light
 
     def add(self, spectra: Tensor, light: Tensor) -> None:
-        """Add what is folded to spectra (B, C, R, Ky, Kx): at unit flux, and by x and y if R > 1."""
-        flat = spectra.flatten(-2)
+        """Add what is folded to spectra (B, C, R, Ky, Kx), ky contiguous: at unit flux, and by x and y if R > 1."""
+        flat = spectra.mT.view(*spectra.shape[:-2], -1)
         flat[:, :, 0].index_add_(-1, self.index, light)
         for row, k in ((1, self.kx), (2, self.ky))[: flat.shape[2] - 1]:
             flat[:, :, row].index_add_(-1, self.index, light * (-1j * k))
 
 
-def find_aliases(transfer: Tensor, ky: Tensor, kx: Tensor, *, psf_has_pixel: bool) -> Aliases | None:
+def find_aliases(
+    transfer: Tensor, ky: Tensor, kx: Tensor, *, psf_has_pixel: bool, fall: Tensor | None = None
+) -> Aliases | None:
     """What is folded in the transforms of PSF stamps; None where it is nothing, or cannot be known.
 
     Parameters
@@ -85,6 +89,7 @@ def find_aliases(transfer: Tensor, ky: Tensor, kx: Tensor, *, psf_has_pixel: boo
     transfer : (B or 1, C, Ky, Kx) of the stamps as they came.
     ky, kx : frequencies of the half plane.
     psf_has_pixel : whether the stamps hold the pixel.
+    fall : of these PSFs, where it is known from another grid.
     """
     turn_y = torch.where(ky < 0, -1, 1)
     places = [(ky - 2 * math.pi * y * turn_y, kx - 2 * math.pi * x) for x, y in FOLDS]
@@ -92,14 +97,15 @@ def find_aliases(transfer: Tensor, ky: Tensor, kx: Tensor, *, psf_has_pixel: boo
     pixel = torch.stack([_pixel(*place) for place in places])
     smear = pixel if psf_has_pixel else torch.ones_like(pixel)
     amplitude = transfer.abs()
-    fitted = _fitted(ky, kx)
-    fall = _fall(amplitude[..., fitted], terms[:, fitted], smear[:, fitted])
+    if fall is None:
+        fitted = _fitted(ky, kx)
+        fall = _fall(amplitude[..., fitted], terms[:, fitted], smear[:, fitted])
     share = _share(fall, terms, smear)
     found = (amplitude[:, :, None] * share).amax((0, 1)) > WORTH
     found[0] = False
     if not bool(found.any()):
         return None
-    own = 1 - (share * found).sum(2)
+    own = (1 - (share * found).sum(2)).mT.contiguous().mT
     fold, row, column = found.nonzero(as_tuple=True)
     gain = share[:, :, fold, row, column]
     if not psf_has_pixel:
@@ -107,12 +113,13 @@ def find_aliases(transfer: Tensor, ky: Tensor, kx: Tensor, *, psf_has_pixel: boo
     over_x, over_y = torch.tensor(FOLDS, device=ky.device)[fold].T
     over_y = over_y * turn_y[row]
     return Aliases(
-        index=row * len(kx) + column,
+        index=column * len(ky) + row,
         ky=ky[row] - 2 * math.pi * over_y,
         kx=kx[column] - 2 * math.pi * over_x,
         turns=_runs(torch.stack([over_x, over_y])),
         own=own,
         gain=gain,
+        fall=fall,
     )
 
 

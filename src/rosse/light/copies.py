@@ -4,13 +4,15 @@ The inverse discrete transform draws a galaxy and all its copies, one every grid
 from their centres and smooth: the PSF does not change them, and a polynomial of low degree holds them. They are
 summed on a few Chebyshev nodes and interpolated, to be subtracted; without this, n = 4 with r_e = 12 pixels in a frame
 of 128 pixels is 0.6 % wrong, and 25 % in its wings. Flat galaxies have ridges and large ones much light far away: where
-the polynomial shows that a few nodes are too few, many are used, and the PSF is no longer neglected.
+the polynomial shows that a few nodes are too few, more are used, and the PSF is no longer neglected; where a ridge is so
+sharp that the PSF's second moment does not tell what becomes of it, the galaxy is drawn again on twice the grid.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -30,6 +32,7 @@ class Nodes(NamedTuple):
     rings : how many rings are summed; all copies beyond are spread evenly.
     rays : along which the light beyond the rings is measured.
     spread : share of the galaxy's light that may be spread evenly over the frame; it is a few per cent uneven.
+    last : share of the galaxy's light that the highest terms of the polynomial may hold in the whole frame.
     """
 
     near: int
@@ -37,11 +40,14 @@ class Nodes(NamedTuple):
     rings: int
     rays: int
     spread: float
+    last: float
 
 
-FEW = Nodes(7, 3, 2, 8, 3e-3)
-FINER = (Nodes(11, 3, 4, 32, 1e-2), Nodes(26, 5, 6, 64, 1.0), Nodes(68, 6, 6, 64, 1.0))  # where those are too few
-LAST_TERMS = 1e-4  # of the galaxy's light in the whole frame: what the highest terms of the polynomial may hold
+FEW = Nodes(7, 3, 2, 8, 4e-4, 3e-5)
+FINER = Nodes(11, 3, 4, 32, 4e-4, 2e-5), Nodes(26, 5, 6, 64, 1e-3, 3e-6)  # where those are too few
+# The same on a grid beyond which there is none.
+FINEST = Nodes(11, 3, 4, 32, 4e-4, 2e-5), Nodes(26, 5, 6, 64, 1e-2, 2e-5), Nodes(68, 6, 6, 64, 1.0, 2e-5)
+BLURRED = 1e-3  # of the galaxy's light in the whole frame: what the second order of the PSF's width may move anywhere
 DIFFERENCE = 1e-5  # step of one-sided differences in double precision, of what is smooth and matters little
 
 
@@ -50,6 +56,7 @@ class Round(Protocol):
 
     def brightness(self, radius: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]: ...
     def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]: ...
+    def within(self, radius: Tensor) -> Tensor: ...
 
 
 class Light(NamedTuple):
@@ -58,15 +65,53 @@ class Light(NamedTuple):
     Parameters
     ----------
     rows_at : brightness at offsets dx, dy (M, N) from the centre, then its derivatives by dx, dy and the shape.
-    rest : (M, R) light of the copies beyond the rings, per pixel; see `evenly_spread`. None where it is nothing.
+    rest : (M, R or 1) light of the copies beyond the rings, per pixel; see `evenly_spread`. None where it is nothing.
     """
 
     rows_at: Callable[[Tensor, Tensor], list[Tensor]]
     rest: Tensor | None = None
 
 
-def copies_in_frame(light_of: Callable[[Tensor | slice, Nodes], Light], centre: Tensor, grid: FourierGrid) -> Tensor:
-    """All periodic copies of galaxies, (M, R, H, W).
+class Summed(NamedTuple):
+    """Light of all copies of some galaxies at nodes.
+
+    Parameters
+    ----------
+    which : (G,) of the M galaxies.
+    at_nodes : (G, R, near, near) brightness and its derivatives.
+    """
+
+    which: Tensor
+    at_nodes: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Copies:
+    """All periodic copies of M galaxies in their frame.
+
+    Parameters
+    ----------
+    frame : (H, W).
+    summed : on ever more nodes; for each galaxy the last one that has it counts. The first has all.
+    crowded : (G,) galaxies whose copies are too near: they are to be drawn on a wider grid.
+    """
+
+    frame: tuple[int, int]
+    summed: tuple[Summed, ...]
+    crowded: Tensor
+
+    def pixels(self, first: int, end: int, row: int | slice = slice(None)) -> Tensor:
+        """Of galaxies `first` to `end`, (end - first, R, H, W), or one row of them."""
+        drawn = _interpolated(self.summed[0].at_nodes[first:end, row], self.frame)
+        for which, at_nodes in self.summed[1:]:
+            here = ((which >= first) & (which < end)).nonzero()[:, 0]
+            if len(here):
+                drawn[which[here] - first] = _interpolated(at_nodes[here][:, row], self.frame)
+        return drawn
+
+
+def copies_in_frame(light_of: Callable[[Tensor | slice, Nodes], Light], centre: Tensor, grid: FourierGrid) -> Copies:
+    """All periodic copies of M galaxies.
 
     Parameters
     ----------
@@ -74,21 +119,24 @@ def copies_in_frame(light_of: Callable[[Tensor | slice, Nodes], Light], centre: 
     centre : (M, 2) x, y.
     grid : where they were drawn.
     """
-    light = light_of(slice(None), FEW)
+    light, which = light_of(slice(None), FEW), torch.arange(len(centre), device=centre.device)
     sums = _sums(light, centre, grid, FEW)
-    copies = _interpolated(sums, grid.frame, FEW)
+    found = [Summed(which, sums)]
     if not grid.exact:
-        return copies
+        return Copies(frame=grid.frame, summed=tuple(found), crowded=which[:0])
     which = _too_few(sums, light.rest, grid, FEW).nonzero()[:, 0]
     variance = grid.variance.repeat_interleave(len(centre) // len(grid.variance))[:, None, None, None]
-    for nodes in FINER:
+    last = grid.widest or grid.wider is None
+    for nodes in FINEST if last else FINER:
         if not len(which):
             break
         light = light_of(which, nodes)
         sums = _sums(light, centre[which], grid, nodes)
-        copies[which] = _interpolated(_blurred(sums, variance[which], grid.frame), grid.frame, nodes)
-        which = which[_too_few(sums, light.rest, grid, nodes)]
-    return copies
+        seen = _blurred(sums, variance[which], grid.frame)
+        found.append(Summed(which, seen))
+        change = (seen[:, 0] - sums[:, 0]).abs().amax((1, 2)) * (grid.frame[0] * grid.frame[1])
+        which = which[_too_few(sums, light.rest, grid, nodes) | (change > BLURRED)]
+    return Copies(frame=grid.frame, summed=tuple(found), crowded=which[:0] if last else which)
 
 
 def _sums(light: Light, centre: Tensor, grid: FourierGrid, nodes: Nodes) -> Tensor:
@@ -102,13 +150,13 @@ def _sums(light: Light, centre: Tensor, grid: FourierGrid, nodes: Nodes) -> Tens
     sums += between @ far @ between.T
     sums[:, 1:3] *= -1.0  # the centre moves against the offset
     if light.rest is not None:
-        sums += light.rest[:, :, None, None]
+        sums[:, : light.rest.shape[1]] += light.rest[:, :, None, None]
     return sums
 
 
-def _interpolated(sums: Tensor, frame: tuple[int, int], nodes: Nodes) -> Tensor:
-    """From the nodes (M, R, near, near) to all pixels (M, R, H, W)."""
-    weight_y, weight_x = (_weights(length, nodes.near, sums.device) for length in frame)
+def _interpolated(sums: Tensor, frame: tuple[int, int]) -> Tensor:
+    """From the nodes (..., near, near) to all pixels (..., H, W)."""
+    weight_y, weight_x = (_weights(length, sums.shape[-1], sums.device) for length in frame)
     pixels: Tensor = weight_y @ sums.to(torch.float32) @ weight_x.T
     return pixels
 
@@ -125,7 +173,7 @@ def _too_few(sums: Tensor, rest: Tensor | None, grid: FourierGrid, nodes: Nodes)
     terms = (series @ sums[:, 0] @ series.T).abs()
     last = torch.maximum(terms[:, -2:].amax((1, 2)), terms[:, :, -2:].amax((1, 2)))
     area = grid.frame[0] * grid.frame[1]
-    too_few = last * area > LAST_TERMS
+    too_few = last * area > nodes.last
     return too_few if rest is None else too_few | (rest[:, 0] * area > nodes.spread)
 
 
@@ -216,13 +264,18 @@ def interpolation(node: Tensor, at: Tensor) -> Tensor:
     return weight / weight.sum(1, keepdim=True)
 
 
-def evenly_spread(profile: Round, ln_q: Tensor, theta: Tensor, grid: FourierGrid, nodes: Nodes) -> Tensor:
-    """Surface brightness of all copies beyond the rings together, and its slopes: (M, R) like `wings`.
+def evenly_spread(
+    profile: Round, ln_q: Tensor, theta: Tensor, grid: FourierGrid, nodes: Nodes, *, slopes: bool
+) -> Tensor:
+    """Surface brightness of all copies beyond the rings together, (M, 1), and its slopes: (M, R) like `wings`.
 
     Their light within one cell of the grid is what one galaxy has outside the box of all nearer cells.
     """
     half = (nodes.rings + 0.5) * grid.size[0], (nodes.rings + 0.5) * grid.size[1]
     reach = _reach(ln_q, theta, half, nodes.rays)
+    cell = grid.size[0] * grid.size[1]
+    if not slopes:
+        return (1 - profile.within(reach)).mean(1, keepdim=True) / cell
     within, by = profile.growth(reach)
     flat, _, _ = profile.brightness(reach)
     by_ln_radius = 2 * math.pi * reach.square() * flat
@@ -231,7 +284,7 @@ def evenly_spread(profile: Round, ln_q: Tensor, theta: Tensor, grid: FourierGrid
         by = [*by, by_ln_radius * moved]
     still = torch.zeros_like(within)  # moving the centre changes nothing so far away
     outside = torch.stack([1 - within, still, still, *(-part for part in by)], 1).mean(2)
-    return outside / (grid.size[0] * grid.size[1])
+    return outside / cell
 
 
 def _reach(ln_q: Tensor, theta: Tensor, half: tuple[float, float], rays: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rosse.light.components import ANGLE, Parameter
-from rosse.light.copies import Light, Nodes, copies_in_frame
+from rosse.light.copies import Copies, Light, Nodes, copies_in_frame
 from rosse.light.elliptical import Symmetric
 from rosse.light.psf import FourierGrid
 
@@ -37,7 +37,7 @@ class EdgeOnDisc(Symmetric):
 
     def drawn(
         self, values: Tensor, grid: FourierGrid, *, derivatives: bool
-    ) -> tuple[list[Tensor], Tensor | None, Tensor]:
+    ) -> tuple[list[Tensor], Tensor | None, Copies]:
         shape, aliases = values[:, 3:], grid.aliases
         count = values.shape[1] if derivatives else 1
 
@@ -45,7 +45,7 @@ class EdgeOnDisc(Symmetric):
             return Light(lambda dx, dy: edge_on_brightness(shape[which], dx, dy)[:count])
 
         single = shape.to(torch.float32)
-        spectra = edge_on_transform(single, grid.ky[:, None], grid.kx)
+        spectra = [part.mT for part in edge_on_transform(single, grid.ky, grid.kx[:, None])]
         folded = None if aliases is None else edge_on_transform(single, aliases.ky, aliases.kx)[0]
         return spectra if derivatives else spectra[:1], folded, copies_in_frame(light_of, values[:, 1:3], grid)
 

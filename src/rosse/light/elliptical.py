@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rosse.light.components import ANGLE, RATIO, Component, Parameter
-from rosse.light.copies import Light, Nodes, copies_in_frame, evenly_spread, wings
+from rosse.light.copies import FEW, Copies, Light, Nodes, copies_in_frame, evenly_spread, wings
 from rosse.light.psf import FourierGrid
 
 
@@ -36,6 +36,8 @@ class Transform(NamedTuple):
 
 
 ONE_BY_ONE = 2**22  # frequencies of one image beyond which its rows are transformed one after the other
+SPECTRA_IN_CACHE = 2**18  # values of the spectra that a CPU transforms at once: in its cache it is twice as fast
+WIDE_AT_ONCE = 64  # galaxies that are drawn on a wider grid at once
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +47,7 @@ class Symmetric(Component):
     @abstractmethod
     def drawn(
         self, values: Tensor, grid: FourierGrid, *, derivatives: bool
-    ) -> tuple[list[Tensor], Tensor | None, Tensor]:
+    ) -> tuple[list[Tensor], Tensor | None, Copies]:
         """Real spectra around the centre, and what the periodic copies put into the frame.
 
         Parameters
@@ -57,44 +59,84 @@ class Symmetric(Component):
         Returns
         -------
         spectra : 1 + S of (M, Ky, Kx) float32: at unit flux, and by each shape parameter; one without derivatives.
+            Contiguous along ky.
         folded : (M, 1, A) the first of them at the frequencies of `grid.aliases`; None where there are none.
-        copies : (M, R or 1, H, W), with x and y before the shape parameters.
+        copies : of R or 1 rows, with x and y before the shape parameters.
         """
 
     def unit_rows(self, values: Tensor, grid: FourierGrid, rows: Tensor) -> None:
-        lead, derivatives = values.shape[:2], rows.shape[2] > 1
-        spectra, folded, copies = self.drawn(values.flatten(0, 1), grid, derivatives=derivatives)
-        response = grid.shifted(values[..., 1:3])
-        if response[0, 0].numel() > ONE_BY_ONE:
-            self._one_by_one(response, spectra, copies.view(*lead, *copies.shape[1:]), grid, rows)
-            return
-        out = response.new_empty(*response.shape[:2], rows.shape[2], *response.shape[2:])
-        for i, part in enumerate(spectra):  # slopes as if nothing were folded: they need not be as exact
-            own = part.view(*lead, *part.shape[1:])
-            own = own if i or grid.aliases is None else own * grid.aliases.own
-            torch.mul(response, own, out=out[:, :, i + 2 if i else 0])
-        if derivatives:
-            torch.mul(out[:, :, 0], -1j * grid.kx, out=out[:, :, 1])
-            torch.mul(out[:, :, 0], -1j * grid.ky[:, None], out=out[:, :, 2])
+        lead = values.shape[:2]
+        spectra, folded, copies = self.drawn(values.flatten(0, 1), grid, derivatives=rows.shape[2] > 1)
+        response, light = grid.shifted(values[..., 1:3]), None
         if grid.aliases is not None and folded is not None:
             light = grid.aliases.light(response, folded.view(*lead, -1), values[..., 1:3])
-            grid.aliases.add(out[:, :, :3], light)
-        torch.sub(grid.to_images(out), copies.view(*lead, *copies.shape[1:]), out=rows)
+        parts = [part.view(*lead, *part.shape[1:]) for part in spectra]
+        drawing = _Drawing(grid=grid, response=response, spectra=parts, light=light, copies=copies)
+        if response[0, 0].numel() > ONE_BY_ONE:
+            drawing.one_by_one(rows)
+            return
+        each = response[0].numel() * rows.shape[2]
+        step = max(1, SPECTRA_IN_CACHE // each) if rows.device.type == "cpu" else lead[0]
+        for first in range(0, lead[0], step):
+            drawing.put(first, min(first + step, lead[0]), rows)
+        if len(copies.crowded):
+            for some in torch.unique(copies.crowded // lead[1]).split(WIDE_AT_ONCE):
+                wide = grid.rows(some).wider
+                assert wide is not None
+                drawn = rows.new_empty(len(some), *rows.shape[1:])
+                self.unit_rows(values[some], wide, drawn)
+                rows[some] = drawn
 
-    @staticmethod
-    def _one_by_one(response: Tensor, spectra: list[Tensor], copies: Tensor, grid: FourierGrid, rows: Tensor) -> None:
-        """The same for a large frame, where the spectra of all rows would not fit; what is folded is left out there."""
-        lead = copies.shape[:2]
-        first = response * spectra[0].view(*lead, *spectra[0].shape[1:])
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Drawing:
+    """What is known of B galaxies before they are brought to pixels; see `Symmetric.drawn`.
+
+    Parameters
+    ----------
+    grid : frame, PSF and pixel.
+    response : (B, C, Ky, Kx) transfer function and phase of the shift to the centre.
+    spectra : 1 + S of (B, K, Ky, Kx).
+    light : (B, C, A) what is folded at unit flux, or None.
+    copies : of the B K galaxies.
+    """
+
+    grid: FourierGrid
+    response: Tensor
+    spectra: list[Tensor]
+    light: Tensor | None
+    copies: Copies
+
+    def put(self, first: int, end: int, rows: Tensor) -> None:
+        """Draw galaxies `first` to `end` of `rows` (B, C, R, H, W)."""
+        grid, response, bands = self.grid, self.response[first:end], self.spectra[0].shape[1]
+        out = response.new_empty(*response.shape[:2], rows.shape[2], *response.shape[:1:-1]).mT
+        for i, part in enumerate(self.spectra):
+            own = part[first:end]
+            if self.light is not None and grid.aliases is not None and i == 0:
+                own = own * grid.aliases.own[first:end] if len(grid.aliases.own) > 1 else own * grid.aliases.own
+            torch.mul(response, own, out=out[:, :, i + 2 if i else 0])
+        if rows.shape[2] > 1:  # slopes by shape are as if nothing were folded: they need not be as exact
+            torch.mul(out[:, :, 0], -1j * grid.kx, out=out[:, :, 1])
+            torch.mul(out[:, :, 0], -1j * grid.ky[:, None], out=out[:, :, 2])
+        if self.light is not None and grid.aliases is not None:
+            grid.aliases.add(out[:, :, :3], self.light[first:end])
+        copies = self.copies.pixels(first * bands, end * bands)
+        torch.sub(grid.to_images(out), copies.view(end - first, bands, *copies.shape[1:]), out=rows[first:end])
+
+    def one_by_one(self, rows: Tensor) -> None:
+        """The same for large frames, where the spectra of all rows would not fit; what is folded is left out there."""
+        lead = self.spectra[0].shape[:2]
+        first = self.response * self.spectra[0]
         for i in range(rows.shape[2]):
             if i == 1:
-                spectrum = first * (-1j * grid.kx)
+                spectrum = first * (-1j * self.grid.kx)
             elif i == 2:
-                spectrum = first * (-1j * grid.ky[:, None])
+                spectrum = first * (-1j * self.grid.ky[:, None])
             else:
-                part = spectra[max(i - 2, 0)]
-                spectrum = response * part.view(*lead, *part.shape[1:]) if i else first
-            torch.sub(grid.to_images(spectrum), copies[:, :, i], out=rows[:, :, i])
+                spectrum = self.response * self.spectra[i - 2] if i else first
+            copies = self.copies.pixels(0, lead[0] * lead[1], slice(i, i + 1))[:, 0]
+            torch.sub(self.grid.to_images(spectrum), copies.view(*lead, *copies.shape[1:]), out=rows[:, :, i])
 
 
 class Profiles(ABC):
@@ -115,6 +157,10 @@ class Profiles(ABC):
     @abstractmethod
     def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Fraction of the flux within `radius` (M, N), and its derivative by each radial parameter."""
+
+    def within(self, radius: Tensor) -> Tensor:
+        """Fraction of the flux within `radius` (M, N)."""
+        return self.growth(radius)[0]
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,11 +189,12 @@ class Elliptical(Symmetric):
 
     def drawn(
         self, values: Tensor, grid: FourierGrid, *, derivatives: bool
-    ) -> tuple[list[Tensor], Tensor | None, Tensor]:
+    ) -> tuple[list[Tensor], Tensor | None, Copies]:
         shape, ln_q, theta = values[:, 3:], values[:, -2:-1], values[:, -1:]
         profile = self.profile(shape[:, :-2])
         transform = profile.transform()
-        spectra = _round_spectra(transform, shape, (grid.ky[:, None], grid.kx), derivatives=derivatives)
+        at = grid.ky, grid.kx[:, None]
+        spectra = [part.mT for part in _round_spectra(transform, shape, at, derivatives=derivatives)]
         folded = None
         if grid.aliases is not None:
             at = grid.aliases.ky, grid.aliases.kx
@@ -156,9 +203,9 @@ class Elliptical(Symmetric):
         def light_of(which: Tensor | slice, nodes: Nodes) -> Light:
             some = profile if isinstance(which, slice) else self.profile(shape[which, :-2])
             q, pa = ln_q[which], theta[which]
-            rest = evenly_spread(some, q, pa, grid, nodes)
-            count = rest.shape[1] if derivatives else 1
-            return Light(lambda dx, dy: wings(some, dx, dy, ln_q=q, theta=pa)[:count], rest[:, :count])
+            rest = evenly_spread(some, q, pa, grid, nodes, slopes=derivatives and nodes is not FEW)  # too little there
+            count = shape.shape[1] + 3 if derivatives else 1
+            return Light(lambda dx, dy: wings(some, dx, dy, ln_q=q, theta=pa)[:count], rest)
 
         return spectra, folded, copies_in_frame(light_of, values[:, 1:3], grid)
 

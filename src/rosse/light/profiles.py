@@ -67,12 +67,17 @@ class _SersicProfiles(Profiles):
         value, by_ln_u, by_ln_n = (v / area for v in sersic_profile(radius / self.r_e, self._constants))
         return value, by_ln_u, self._wanted(-by_ln_u - 2 * value, by_ln_n)
 
+    def within(self, radius: Tensor) -> Tensor:
+        return sersic_flux_within(radius / self.r_e, self._constants)
+
     def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]:
-        within = sersic_flux_within(radius / self.r_e, self._constants)
+        within = self.within(radius)
         by_ln_radius = 2 * math.pi * radius.square() * self.brightness(radius)[0]
         if not self.free_index:
             return within, [-by_ln_radius]
-        more = sersic_flux_within(radius / self.r_e, sersic_constants(self.n * (1 + DIFFERENCE)))
+        at = self._constants
+        moved = at._replace(n=at.n * (1 + DIFFERENCE), b=at.b + at.db * DIFFERENCE)
+        more = sersic_flux_within(radius / self.r_e, moved)
         return within, [-by_ln_radius, (more - within) / DIFFERENCE]
 
     def _wanted(self, by_ln_r: Tensor, by_ln_n: Tensor) -> list[Tensor]:
@@ -167,4 +172,4 @@ class PointSource(Component):
     def unit_rows(self, values: Tensor, grid: FourierGrid, rows: Tensor) -> None:
         response = grid.shifted(values[..., 1:3])
         slopes = [response * (-1j * grid.kx), response * (-1j * grid.ky[:, None])] if rows.shape[2] > 1 else []
-        rows.copy_(grid.to_images(torch.stack([response, *slopes], 2)))
+        rows.copy_(grid.to_images(torch.stack([part.mT for part in (response, *slopes)], 2).mT))

@@ -45,11 +45,8 @@ class SersicConstants(NamedTuple):
 
 def sersic_constants(n: Tensor) -> SersicConstants:
     """Constant b and ln of the normalisation ``b^(2n) / (2 pi n Gamma(2n))`` with their derivatives by ln n, (B,)."""
-    ln_n = torch.log(n.to(torch.float64))
-    values, slopes = _constants_table()
-    value, slope = _hermite(
-        torch.as_tensor(values), torch.as_tensor(slopes), ln_n.cpu(), math.log(N_RANGE[0]), STEP_LN_N
-    )
+    values, slopes = _constants_tensors(n.device)
+    value, slope = _hermite(values, slopes, torch.log(n.to(torch.float64)), math.log(N_RANGE[0]), STEP_LN_N)
     value, slope = value.to(n), slope.to(n)
     return SersicConstants(n, value[..., 0], slope[..., 0], value[..., 1], slope[..., 1])
 
@@ -131,6 +128,12 @@ def _constants_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     ln_norm = 2 * n * np.log(b) - np.log(2 * np.pi * n) - special.gammaln(2 * n)
     d_ln_norm = 2 * np.log(b) + 2 * n * db / b - 1 / n - 2 * special.digamma(2 * n)
     return np.stack([b, ln_norm], -1), np.stack([n * db, n * d_ln_norm], -1)
+
+
+@lru_cache(maxsize=4)
+def _constants_tensors(device: torch.device) -> tuple[Tensor, Tensor]:
+    values, slopes = _constants_table()
+    return torch.as_tensor(values, device=device), torch.as_tensor(slopes, device=device)
 
 
 @lru_cache(maxsize=1)
