@@ -4,8 +4,8 @@ The inverse discrete transform draws a galaxy and all its copies, one every grid
 from their centres and smooth: the PSF does not change them, and a polynomial of low degree holds them. They are
 summed on a few Chebyshev nodes and interpolated, to be subtracted; without this, n = 4 with r_e = 12 pixels in a frame
 of 128 pixels is 0.6 % wrong, and 25 % in its wings. Flat galaxies have ridges and large ones much light far away: where
-the polynomial shows that a few nodes are too few, more are used, and the PSF is no longer neglected; where a ridge is so
-sharp that the PSF's second moment does not tell what becomes of it, the galaxy is drawn again on twice the grid.
+the polynomial shows that a few nodes are too few, more are used, and the PSF is no longer neglected; where a ridge is
+so sharp that the PSF's second moment does not tell what becomes of it, the galaxy is drawn again on twice the grid.
 """
 
 from __future__ import annotations
