@@ -12,9 +12,11 @@ from torch import Tensor
 from rosse.fitting.uncertainty import Optimum, chosen, optima
 
 if TYPE_CHECKING:
+    from rosse.fitting.plan import Plan
     from rosse.fitting.result import Fit
 
 LARGEST = 0.5  # of sigma: where the second order says more than this, it is no guide
+LONGEST = 0.3  # step of second differences in logarithms, radians and pixels, where a sigma is longer
 
 
 def without_bias(fit: Fit) -> Fit:
@@ -70,16 +72,26 @@ def _second_order(part: Optimum, row: int, *, matrix: Tensor, along: Tensor, roo
     one = torch.tensor([row], device=part.vector.device)
     here, size = part.vector[row], len(matrix)
     steps = torch.cat([roots.T, along.T])  # (2 P, P)
+    curving = torch.ones_like(here)
+    curving[_linear(part.problem.plan)] = 0.0  # a flux of any size is no step too far
+    factor = (LONGEST / (steps * curving).abs().amax(1).clamp_min(1e-300)).clamp_max(1.0)
+    steps = steps * factor[:, None]
     points = torch.cat([here + steps, here - steps, here[None]])
     many = part.problem.rows(one.expand(len(points)))
     images = many.drawn(many.local(points))
     curved = images[: 2 * size] + images[2 * size : 4 * size] - 2 * images[-1]  # (2 P, C, H, W)
+    curved /= factor.square().to(curved.dtype)[:, None, None, None]
     problem = part.problem.rows(one)
     rows = problem.weighted_rows(here[None])[0]  # (C, P, H, W)
     both = torch.cat([curved[:size].sum(0, keepdim=True), curved[size:]]) * problem.noise_root(images[-1:])
     slopes = torch.einsum("cphw,kchw->kp", rows, both).to(torch.float64)  # (1 + P, P)
     sigma = matrix.diagonal().clamp_min(0.0).sqrt()
     return -0.5 * matrix @ slopes[0] + sigma * (slopes[1:] * along.T).sum(1)
+
+
+def _linear(plan: Plan) -> list[int]:
+    """Coordinates that the image is linear in."""
+    return [p for p, at in enumerate(plan.coordinates) if at.slot in plan.layout.linear]
 
 
 def _is_log(fit: Fit, p: int) -> bool:
