@@ -141,6 +141,7 @@ def _make_shards(job: Shards, options: SimulateOptions, watch: Watch) -> None:
             ) from None
         finally:
             watch.end()
+            job.tidy()
         job.finish()
     seconds = time.monotonic() - start
     lines = [("galaxies", f"{len(open_packed(job.directory))} in {job.count} shards, as {options.survey} sees them")]

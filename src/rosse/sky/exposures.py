@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 
+SEEDS = 1_000_003  # exposures of one seed keep apart from those of the next
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dither:
     """How exposures differ.
@@ -76,8 +79,8 @@ def expose_dithered(
         fwhm = tuple(width * factor for width, factor in zip(psf.fwhm, wider, strict=True))
         seen = replace(view, psf=replace(psf, fwhm=fwhm), sky=brighter)
         # the depth is that of the typical seeing: `noise_level` would make a night of bad seeing a darker one
-        known = replace(single, depth=_same_sky(single, wider), name=f"{single.name} exposure {number}")
-        out.append(mosaic(table, place, known, seed=seed, view=seen))
+        known = replace(single, depth=_same_sky(single, wider))
+        out.append(mosaic(table, place, known, seed=seed * SEEDS + number, view=seen))
     return tuple(out)
 
 

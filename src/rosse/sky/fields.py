@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from rosse.errors import InputError, OptionError
 from rosse.sky import chance
-from rosse.sky.population import Population
+from rosse.sky.columns import TYPES
+from rosse.sky.population import Population, type_table
+from rosse.sky.selection import select
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -23,7 +25,6 @@ Array = NDArray[np.float64]
 COLOUR = 0.4  # r - i of a typical faint galaxy
 # Stars per deg^2 brighter than r = 20 at a galactic pole, and dex per mag (Bahcall & Soneira 1980, Table 1, V = 20).
 STARS, STAR_SLOPE, STARS_TO = 2000.0, 0.2, 20.0
-NO_ARTEFACT = {"kind": "galaxy", "artefact": "none"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,16 +121,22 @@ def populate(kind: Population, pointing: Pointing, *, stars: float | None = None
     area = 4 * half[0] * half[1]
     density = stars_per_square_degree(kind.limit) if stars is None else stars
     number = kind.n or _count(kind.seed, "galaxies", galaxies_per_square_degree(kind.limit) * area)
-    tables = [replace(kind, n=number).table()]
+    tables = [replace(kind, n=number, mix=_galaxies_only(kind)).table()]
     others = _count(kind.seed, "stars", density * area)
     if others:
         tables.append(replace(kind, n=others, start=kind.start + number, mix={"star": 1.0}).table())
     table = vstack(tables, metadata_conflicts="silent")
-    for name, value in NO_ARTEFACT.items():
-        spoiled = np.asarray(table["artefact"]) != "none"
-        table[name] = np.where(spoiled, value, np.asarray(table[name]))
     table.meta["seed"] = kind.seed
     return _placed(table, pointing, half)
+
+
+def _galaxies_only(kind: Population) -> dict[str, float]:
+    """Shares of the types without stars, which have counts of their own, and without spoiled cutouts."""
+    shares = kind.mix
+    if shares is None:
+        natural = type_table(kind, select(kind.limit, kind.redshift, kind.log_mass))[1]
+        shares = dict(zip(TYPES, natural.tolist(), strict=True))
+    return {name: share for name, share in shares.items() if name not in ("star", "artefact") and share > 0}
 
 
 def _count(seed: int, what: str, mean: float) -> int:

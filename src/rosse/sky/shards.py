@@ -86,6 +86,11 @@ class Shards:
             ) from err
         return number, self.rows(number)
 
+    def tidy(self) -> None:
+        """Remove what killed processes have left; nobody else may be at work."""
+        for left in self.directory.glob(".writing-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
     def _make(self, number: int, scratch: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -118,6 +123,7 @@ class Shards:
         missing = self.missing()
         if missing:
             raise RunError(f"{len(missing)} of {self.count} shards are missing in {self.directory}; make them first")
+        self.tidy()
         scope = Telescope.of(self.survey, self.view)
         store = Packed(
             path=self.directory, bands=scope.survey.bands, zeropoint=scope.survey.zeropoint, psf_has_pixel=True,
