@@ -154,7 +154,7 @@ def test_undersampled_surveys_give_finer_psfs() -> None:
     pointing = Pointing(shape=(80, 80), scale=0.1)
     seen = mosaic(stars([(40.3, 39.6)], pointing), pointing, "euclid-vis", view=FieldView(noise=None))
     assert seen.psf.sampling == 0.5
-    assert stamps_at(seen.psf, np.zeros(1), np.zeros(1)).shape == (1, 1, 67, 67)
+    assert stamps_at(seen.psf, np.zeros(1), np.zeros(1), most=66).shape == (1, 1, 67, 67)
     found = moments(seen.light[0], 40.3, 39.6)
     # a Gaussian weight on pixels as wide as half the PSF is pulled towards their centres
     assert found.moments_centroid.x == pytest.approx(40.3, abs=0.03)
@@ -186,6 +186,20 @@ def test_rosse_run_recovers_the_magnitudes(tmp_path: Path) -> None:
         off = (found[f"mag_{band}"].to_numpy()[near] - truth[f"mag_{band}_seen"].to_numpy()[matched]).astype(float)
         assert abs(np.nanmedian(off)) < 0.03, band
         assert 1.4826 * np.nanmedian(np.abs(off - np.nanmedian(off))) < 0.1, band
+
+
+def test_the_wings_of_bright_stars_end_in_the_noise() -> None:
+    """No square is seen: at the edge of its stamp a star of 15 mag is fainter than a tenth of the noise."""
+    pointing = Pointing(shape=(200, 200), scale=0.2)
+    table = stars([(100.0, 100.0)], pointing)
+    table["mag_r"][:] = 15.0
+    seen = mosaic(table, pointing, "lsst", view=FieldView(bands=("r",), noise=None))
+    lit = seen.light[0] > 0
+    edge = seen.light[0][100, np.flatnonzero(lit[100])[0] + 1]
+    assert edge < 0.1 / np.sqrt(seen.ivar[0, 0, 0])
+    cut = observe(rosse.Population(40, seed=9, mix={"star": 1.0}, limit=16.0), "lsst", bands=("r",), noise=False)
+    brightest = int(cut.cutouts.flux.amax((1, 2, 3)).argmax())
+    assert bool((cut.cutouts.flux[brightest, 0] > 0).all())  # out to the corners
 
 
 def test_exposures_are_dithered_and_add_up_to_the_depth() -> None:

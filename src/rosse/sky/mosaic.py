@@ -193,11 +193,11 @@ def field_psf(
     count = psf.oversampling(pointing.scale)
     height, width = pointing.shape
     if variation is None:
-        stamps = psf_stamps(psf, pointing.scale)[0].double().numpy()
+        stamps = psf_stamps(psf, pointing.scale, far=True)[0].double().numpy()
         return FieldPsf(basis=stamps[:, None], sampling=1.0 / count, bands=survey.bands)
     u, v = (grid.ravel() for grid in np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)))
     factor, shear = _shapes(variation, survey, seed, (u, v))
-    stamps = psf_stamps(psf, pointing.scale, width=factor, shear=shear).double().numpy()
+    stamps = psf_stamps(psf, pointing.scale, width=factor, shear=shear, far=True).double().numpy()
     terms = powers(u, v, DEGREE)
     basis = np.linalg.lstsq(terms, stamps.reshape(len(u), -1), rcond=None)[0]
     return FieldPsf(
@@ -220,13 +220,19 @@ def _shapes(
     return torch.exp(variation.width * value[..., 0]), variation.ellipticity * value[..., 1:]
 
 
-def stamps_at(psf: FieldPsf, x: NDArray[Any], y: NDArray[Any]) -> Tensor:
-    """PSF stamps (B or 1, C, h, w) of unit sum at places of the field, in the PSF's own sampling."""
+def stamps_at(psf: FieldPsf, x: NDArray[Any], y: NDArray[Any], *, most: int) -> Tensor:
+    """PSF stamps (B or 1, C, h, w) of unit sum at places of the field, in the PSF's own sampling.
+
+    They are cut to `most` samples or one more: wings that reach farther show in bright stars only, on large stamps.
+    """
+    cut = max(0, (psf.basis.shape[-1] - most) // 2)
+    within = slice(cut, psf.basis.shape[-1] - cut)
+    basis = psf.basis[..., within, within]
     if psf.degree == 0:
-        images = psf.basis[None, :, 0]
+        images = basis[None, :, 0]
     else:
         u, v = (x - psf.x_zero) / psf.x_scale, (y - psf.y_zero) / psf.y_scale
-        images = np.einsum("bk,ckhw->bchw", powers(u, v, psf.degree), psf.basis, optimize=True)
+        images = np.einsum("bk,ckhw->bchw", powers(u, v, psf.degree), basis, optimize=True)
     return torch.as_tensor(images / images.sum((-2, -1), keepdims=True), dtype=torch.float32)
 
 
@@ -258,8 +264,8 @@ def _drawn(
             corner = np.stack([np.floor(x[some] + 0.5), np.floor(y[some] + 0.5)], 1).astype(int) - side // 2
             stamps = draw(
                 seen[some], survey, frame=(int(side), int(side)), scale=pointing.scale,
-                psf=stamps_at(psf[0], x[some], y[some]), psf_oversampling=psf[1], seed=int(table.meta["seed"]),
-                centre=torch.as_tensor(np.stack([x[some], y[some]], 1) - corner),
+                psf=stamps_at(psf[0], x[some], y[some], most=int(side) * psf[1]), psf_oversampling=psf[1],
+                seed=int(table.meta["seed"]), centre=torch.as_tensor(np.stack([x[some], y[some]], 1) - corner),
             ).flux  # fmt: skip
             total[some] = stamps.double().sum((-2, -1)).numpy()
             for stamp, (left, bottom) in zip(stamps, corner, strict=True):

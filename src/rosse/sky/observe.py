@@ -205,14 +205,22 @@ class Telescope:
         level = noise_level(known, stamp, noise=view.noise or Noise(), oversampling=count)
         return cls(survey=known, view=view, psf=psf, oversampling=count, typical=stamp, level=level)
 
-    def stamps(self, seed: int, rows: Tensor) -> Tensor:
-        """PSF (B or 1, C, h, w) of each row."""
-        if self.view.scatter is None:
+    def stamps(self, seed: int, rows: Tensor, *, far: bool = False) -> Tensor:
+        """PSF (B or 1, C, h, w) of each row; `far` with the wings that bright stars show."""
+        scatter = self.view.scatter
+        if scatter is None and not far:
             return self.typical
-        width, shear = self.view.scatter.draw(seed, rows, self.survey)
+        width, shear = (None, None) if scatter is None else scatter.draw(seed, rows, self.survey)
         return psf_stamps(
-            self.psf, self.survey.scale, width=width, shear=shear, oversampling=self.oversampling,
+            self.psf, self.survey.scale, width=width, shear=shear, oversampling=self.oversampling, far=far,
             device=self.view.device,
+        )  # fmt: skip
+
+    def draw(self, truth: Table, psf: Tensor, *, drawn_with: int) -> Drawn:
+        """Noiseless images of rows."""
+        return draw(
+            truth, self.survey, frame=self.view.pixels(self.survey), psf=psf, psf_oversampling=self.oversampling,
+            seed=drawn_with, also=self.view.also, device=self.view.device,
         )  # fmt: skip
 
     def look(self, truth: Table, *, drawn_with: int, seed: int) -> Observation:
@@ -226,10 +234,11 @@ class Telescope:
         """
         rows = torch.as_tensor(np.asarray(truth["id"], dtype=np.int64), device=self.view.device)
         psf = self.stamps(seed, rows)
-        drawn = draw(
-            truth, self.survey, frame=self.view.pixels(self.survey), psf=psf, psf_oversampling=self.oversampling,
-            seed=drawn_with, also=self.view.also, device=self.view.device,
-        )  # fmt: skip
+        drawn = self.draw(truth, psf, drawn_with=drawn_with)
+        stars = np.flatnonzero(np.asarray(truth["kind"]) == "star")
+        if len(stars):
+            wings = self.stamps(seed, rows[torch.as_tensor(stars, device=rows.device)], far=True)
+            drawn.flux[stars] = self.draw(truth[stars], wings, drawn_with=drawn_with).flux
         light = self._with_stray_light(drawn.flux, truth, seed)
         flux, ivar = expose(light, self.level, self.view.noise, (seed, rows, self.survey.name))
         truth = with_places(truth, drawn_with, rows.cpu())

@@ -20,7 +20,11 @@ Array = NDArray[np.float64]
 
 MOFFAT_BETA = 3.0
 OUTSIDE = 3e-3  # share of a Moffat PSF's light outside of its stamp
-WIDTHS = 10  # radius of a telescope's stamp, FWHM: some 1 % of the light is farther out, in wings that fall as r^-3
+FAR_OUTSIDE = 3e-5  # the same for bright stars, whose wings would else end in a square
+WIDTHS, FAR_WIDTHS = (
+    10,
+    25,
+)  # radius of a telescope's stamp, FWHM: some 1 % of the light is farther out, in wings that fall as r^-3
 SAMPLES = 2.5  # of a PSF along its FWHM: fewer, and the stamp comes finer than the image
 GAUSS = 0.5 / math.sqrt(3)  # two-point Gauss-Legendre nodes of a pixel: 2e-4 of the peak wrong at 3 pixels FWHM
 TABLE = 2048  # entries of a transfer function's table
@@ -63,13 +67,14 @@ class Psf:
         """Pixels of a stamp along one pixel of an image of `scale` arcsec/pixel."""
         return max(1, math.ceil(SAMPLES * scale / min(self.fwhm) - 1e-9))
 
-    def size(self, scale: float) -> int:
-        """Odd side of a stamp, pixels of the image."""
+    def size(self, scale: float, *, far: bool = False) -> int:
+        """Odd side of a stamp, pixels of the image; `far` where wings matter, of bright stars."""
         if self.wavelength:
-            radius = WIDTHS * max(self.fwhm)
+            radius = (FAR_WIDTHS if far else WIDTHS) * max(self.fwhm)
         else:
             core = max(self.fwhm) / (2 * math.sqrt(2 ** (1 / self.beta) - 1))
-            radius = core * math.sqrt(OUTSIDE ** (-1 / (self.beta - 1)) - 1)
+            outside = FAR_OUTSIDE if far else OUTSIDE
+            radius = core * math.sqrt(outside ** (-1 / (self.beta - 1)) - 1)
         return 2 * max(3, math.ceil(radius / scale)) + 1
 
 
@@ -125,6 +130,7 @@ def psf_stamps(
     width: Tensor | None = None,
     shear: Tensor | None = None,
     oversampling: int | None = None,
+    far: bool = False,
     device: str | torch.device = "cpu",
 ) -> Tensor:
     """Stamps (B or 1, C, h, w) of unit sum, integrated over the image's pixel, centred on pixel (h // 2, w // 2).
@@ -136,6 +142,7 @@ def psf_stamps(
     width : (B, C) factors of the FWHM; default 1.
     shear : (B, C, 2) reduced shear (g1, g2), which keeps the area: g1 > 0 is long along x, g2 > 0 along x = y.
     oversampling : samples of the stamp along one pixel of the image; default `Psf.oversampling`.
+    far : a larger stamp, for the wings of bright stars.
     """
     count = oversampling or psf.oversampling(scale)
     bands = len(psf.fwhm)
@@ -146,7 +153,7 @@ def psf_stamps(
             f"width {tuple(width.shape)} and shear {tuple(shear.shape)} came; (B, {bands}) and (B, {bands}, 2) are "
             "wanted"
         )
-    side = count * psf.size(scale)
+    side = count * psf.size(scale, far=far)
     side += 1 - side % 2
     draw = _diffraction if psf.wavelength else _moffat
     stamps = draw(psf, scale, count, side, (width.float(), shear.float()))
