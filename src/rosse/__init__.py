@@ -43,6 +43,7 @@ _PUBLIC = {
     "fit": "rosse.fitting",
     "Fit": "rosse.fitting",
     "FitOptions": "rosse.fitting",
+    "JointFit": "rosse.fitting",
     "choose_model": "rosse.fitting.choose",
     "Choice": "rosse.fitting.choose",
     "detect": "rosse.detection",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from rosse.errors import StorageError as StorageError
     from rosse.fitting import Fit as Fit
     from rosse.fitting import FitOptions as FitOptions
+    from rosse.fitting import JointFit as JointFit
     from rosse.fitting import fit as fit
     from rosse.fitting.choose import Choice as Choice
     from rosse.fitting.choose import choose_model as choose_model

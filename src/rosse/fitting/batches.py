@@ -33,11 +33,7 @@ class Batch:
 
 def batches(cutouts: Cutouts, batch_pixels: int | None) -> Iterator[Batch]:
     """All galaxies, those of like frames together."""
-    height, width = cutouts.frame
-    has_weight = (cutouts.ivar > 0).any(1)
-    need_y = _reach(has_weight.any(2), height)
-    need_x = _reach(has_weight.any(1), width)
-    sizes = np.stack([need_y, need_x], 1)
+    sizes = needed_frames(cutouts)
     pixels = batch_pixels or (PIXELS_PER_BATCH if cutouts.flux.device.type == "cpu" else PIXELS_ON_GPU)
     for size in np.unique(sizes, axis=0):
         index = np.nonzero((sizes == size).all(1))[0]
@@ -94,6 +90,13 @@ def _feed(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def needed_frames(cutouts: Cutouts) -> NDArray[np.int64]:
+    """Height and width (B, 2) of the smallest centred frames that hold all weight, rounded up to few sizes."""
+    height, width = cutouts.frame
+    has_weight = (cutouts.ivar > 0).any(1)
+    return np.stack([_reach(has_weight.any(2), height), _reach(has_weight.any(1), width)], 1)
 
 
 def _reach(line: Tensor, length: int) -> NDArray[np.int64]:

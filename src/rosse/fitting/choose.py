@@ -182,6 +182,8 @@ def choose_model(
     (Schwarz 1978), with N pixels most of which are sky, misses a quarter of the bulges that it finds. Both take the
     noise map at its word.
     """
+    if not isinstance(cutouts, Cutouts):
+        raise OptionError("models are chosen on one set of cutouts; give a Cutouts")
     named = _named(models)
     fits = {}
     for name, model in named.items():

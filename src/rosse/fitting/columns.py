@@ -23,11 +23,21 @@ Entry = tuple[Column, Any]
 
 def table_columns(fit: Fit) -> Iterator[Entry]:
     """Every column of a fit's table, with its values."""
+    yield from target_columns(fit)
+    yield from parameter_columns(fit)
+    yield from outcome_columns(fit)
+
+
+def target_columns(fit: Fit) -> Iterator[Entry]:
+    """Which galaxy a row is."""
     cutouts = fit.cutouts
     yield Column(name="id", description="name of the galaxy", dtype="str"), cutouts.id
     yield Column(name="ra", unit="deg", description="right ascension of the cutout's target", dtype="f8"), cutouts.ra
     yield Column(name="dec", unit="deg", description="declination of the cutout's target", dtype="f8"), cutouts.dec
-    yield from parameter_columns(fit)
+
+
+def outcome_columns(fit: Fit) -> Iterator[Entry]:
+    """How good the fit is, and how it ended."""
     yield Column(name="chi2", description="chi^2 of the fit", dtype="f8"), fit.chi2
     yield Column(name="chi2_dof", description="chi^2 per degree of freedom", dtype="f8"), fit.chi2_dof
     yield Column(name="n_pixels", description="pixels that carry weight, over all bands", dtype="i8"), fit.pixels
@@ -109,7 +119,7 @@ def _slot(fit: Fit, place: int, *, name: str | None = None) -> Iterator[Entry]:
     key = name or fit.plan.columns[place]
     whose = f" of the {component.name}" if fit.plan.model.prefix(component) and name is None else ""
     linear = slot.unit in ("level", "slope")
-    rows = fit.plan.matrix[:, place].numpy()
+    rows = (fit.plan if slot.unit == "pixel" else fit.plan.whole or fit.plan).matrix[:, place].numpy()
     same = bool((rows == rows[:1]).all()) and not linear
     for band, suffix, where in _bands(fit):
         value, sigma = _value(fit, band, place, slot, component)
@@ -144,7 +154,7 @@ def _value(fit: Fit, band: int, place: int, slot: Parameter, component: Componen
 
 def _bands(fit: Fit) -> Iterator[tuple[int, str, str]]:
     """Number of each band, what it adds to a column's name, and to its description."""
-    if len(fit.plan.bands) == 1:
+    if len((fit.plan.whole or fit.plan).bands) == 1:
         yield 0, "", ""
         return
     for band, name in enumerate(fit.plan.bands):

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rosse.cutouts import Cutouts, pad_cutouts
+from rosse.cutouts import Cutouts
+from rosse.errors import OptionError
 from rosse.fitting.batches import Batch, batches, for_each
 from rosse.fitting.counts import check_counts
+from rosse.fitting.joint import JointProblem, JointSetup, band_names, check_centres, check_sets, with_best_fluxes
+from rosse.fitting.joint_result import JointFit
 from rosse.fitting.levenberg import Limits, Minimum, minimise
 from rosse.fitting.options import FitOptions
-from rosse.fitting.plan import LINEAR_UNITS, Plan, own_fluxes, wavelengths
-from rosse.fitting.problem import Problem
+from rosse.fitting.plan import Plan, own_fluxes, wavelengths
 from rosse.fitting.result import Fit
-from rosse.fitting.setup import Setup, with_best_fluxes
+from rosse.fitting.setup import Setup
 from rosse.fitting.start import FIRST, Trial
 from rosse.fitting.units import has_scale
 from rosse.light.components import Component
@@ -46,6 +48,7 @@ PAIR_STARTS = (
 RACE = 8  # evaluations that each of them gets
 
 
+@overload
 def fit(
     cutouts: Cutouts,
     model: Component | Model | None = None,
@@ -53,12 +56,35 @@ def fit(
     neighbours: Any = None,
     options: FitOptions | None = None,
     advance: Callable[[int], None] | None = None,
-) -> Fit:
+) -> Fit: ...
+
+
+@overload
+def fit(
+    cutouts: Mapping[str, Cutouts],
+    model: Component | Model | None = None,
+    *,
+    neighbours: None = None,
+    options: FitOptions | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> JointFit: ...
+
+
+def fit(
+    cutouts: Cutouts | Mapping[str, Cutouts],
+    model: Component | Model | None = None,
+    *,
+    neighbours: Any = None,
+    options: FitOptions | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Fit | JointFit:
     """Fit a model to each galaxy.
 
     Parameters
     ----------
     cutouts : B galaxies in C bands. Bands share centre and shape unless the model says otherwise; each has its flux.
+        Where bands differ in pixel scale or frame: a dict of such sets by name, e.g. ``{"hst": ..., "hsc": ...}``, of
+        the same galaxies (ids in the same order). Sets share lengths, angles and all else, but each has its centre.
     model : a component or a sum of them; a single Sersic profile if None.
     neighbours : other sources in the frames, to be fitted along as Sersic profiles: a table, or a dict of columns, with
         `id` (that of the target) or `row`, and `x`, `y` in pixels of the image; `r_e`, `n`, `q`, `pa`, in the units
@@ -70,6 +96,7 @@ def fit(
     -------
     Fit
         One row per galaxy. A galaxy that cannot be fitted has a `Status` that says why, and never changes another.
+        Of several sets of cutouts a `JointFit`, which has a `Fit` of each.
 
     Notes
     -----
@@ -79,14 +106,42 @@ def fit(
     padding costs nothing. A galaxy that does not converge is started twice more from elsewhere.
     """
     options = options or FitOptions()
-    plan = plan_for(as_model(model if model is not None else Sersic()), cutouts, options)
+    whole = as_model(model if model is not None else Sersic())
+    if not isinstance(cutouts, Cutouts):
+        if neighbours is not None:
+            raise OptionError("neighbours came with several sets of cutouts; they can be fitted along in one only")
+        return _fit_jointly(dict(cutouts), whole, options, advance)
+    plan = plan_for(whole, cutouts, options)
     if neighbours is not None:
         from rosse.fitting.neighbours import fit_with_neighbours
 
         return fit_with_neighbours(cutouts, plan, neighbours, options=options, advance=advance)
-    run = _Run(cutouts=cutouts, plan=plan, options=options, rows=_Rows.empty(len(cutouts), plan))
+    run = _Run(sets=(cutouts,), plan=plan, options=options, rows=_Rows.empty(len(cutouts), plan))
     for_each(run.batch, batches(cutouts, options.batch_pixels), advance)
     return run.rows.result(cutouts, plan, options)
+
+
+def _fit_jointly(
+    sets: dict[str, Cutouts], model: Model, options: FitOptions, advance: Callable[[int], None] | None
+) -> JointFit:
+    check_sets(sets)
+    cutouts, names = tuple(sets.values()), band_names(sets)
+    bands = tuple(band for some in names for band in some)
+    known = wavelengths(tuple(b for c in cutouts for b in c.bands), dict(options.wavelength))
+    known = wavelengths(bands, dict(options.wavelength)) if known is None else known
+    plan = Plan(model=model, bands=bands, wavelength=known, sets=tuple(len(some) for some in names))
+    plan.check(len(cutouts[0]))
+    check_centres(plan)
+    for some in cutouts if options.likelihood == "poisson" else ():
+        check_counts(some, model)
+    run = _Run(sets=cutouts, plan=plan, options=options, rows=_Rows.empty(len(cutouts[0]), plan))
+    for_each(run.batch, batches(cutouts[0], options.batch_pixels), advance)
+    first = np.cumsum((0, *plan.sets))
+    fits = {
+        name: run.rows.result(some, part, options, slice(start, start + count))
+        for name, some, part, start, count in zip(sets, cutouts, plan.parts(), first[:-1], plan.sets, strict=True)
+    }
+    return JointFit(fits=fits)
 
 
 def plan_for(model: Model, cutouts: Cutouts, options: FitOptions) -> Plan:
@@ -130,15 +185,16 @@ class _Rows:
         for name, value in values.items():
             getattr(self, name)[index] = value.cpu().numpy()
 
-    def result(self, cutouts: Cutouts, plan: Plan, options: FitOptions) -> Fit:
-        return Fit(cutouts=cutouts, plan=plan, options=options, **vars(self))
+    def result(self, cutouts: Cutouts, plan: Plan, options: FitOptions, bands: slice = slice(None)) -> Fit:
+        values = vars(self) | {"offset": self.offset[:, bands]}
+        return Fit(cutouts=cutouts, plan=plan, options=options, **values)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Run:
     """One call of `fit`: what its batches share."""
 
-    cutouts: Cutouts
+    sets: tuple[Cutouts, ...]
     plan: Plan
     options: FitOptions
     rows: _Rows
@@ -159,35 +215,49 @@ class _Run:
         try:
             self._fit(part)
         except ALGEBRA as err:
-            log.warning("galaxy %s failed: %s", self.cutouts.id[part.index[0]], err)
+            log.warning("galaxy %s failed: %s", self.sets[0].id[part.index[0]], err)
             self.rows.status[part.index] = Status.FAILED
 
     def _fit(self, part: Batch) -> None:
-        whole = self.cutouts[part.index]
-        pixels = pad_cutouts(whole, *part.frame)
-        count = (pixels.ivar > 0).sum((1, 2, 3)).cpu().numpy()
+        whole = [cutouts[part.index] for cutouts in self.sets]
+        count = np.sum([(cutouts.ivar > 0).sum((1, 2, 3)).cpu().numpy() for cutouts in whole], 0)
         self.rows.pixels[part.index] = count
         enough = count > self.plan.size
-        setup = Setup(
-            cutouts=whole, index=part.index, plan=self.plan, options=self.options, arcsec=has_scale(self.cutouts)
-        )
+        setup = self._setup(whole, part.index)
         known = torch.isfinite(setup.offset()).flatten(1).all(1).cpu().numpy()
         if not known.all():
-            log.warning("a fixed value is not known for %s", ", ".join(whole.id[~known]))
+            log.warning("a fixed value is not known for %s", ", ".join(whole[0].id[~known]))
             self.rows.status[part.index[~known]] = Status.FAILED
         enough &= known
         if not enough.any():
             return
-        pixels, index, setup = pixels[enough], part.index[enough], setup.rows(np.nonzero(enough)[0])
-        problem = setup.problem(pixels)
+        index, setup = part.index[enough], setup.rows(np.nonzero(enough)[0])
+        problem = setup.problem()
         levels = problem.levels()
         minimum = self._minimise(setup, levels, self._trials())
         minimum = self._try_again(setup, levels, minimum)
         covariance, singular = covariance_of(minimum)
-        singular |= _lost(minimum, covariance, problem, whole.frame)
+        singular |= _lost(minimum, covariance, problem, setup.frames)
         self._write(minimum, covariance, singular, levels=levels, index=index)
 
-    def _minimise(self, setup: Setup, levels: list[Problem], trials: tuple[Trial, ...]) -> Minimum:
+    def _setup(self, whole: list[Cutouts], index: NDArray[np.int64]) -> JointSetup:
+        """What is known of galaxies `index` before they are fitted; `whole` are their cutouts in each set."""
+        arcsec = has_scale(self.sets[0])
+        plans = self.plan.parts() if self.plan.sets else (self.plan,)
+        parts = [
+            Setup(
+                cutouts=cutouts,
+                index=index,
+                plan=plan,
+                options=self.options,
+                arcsec=arcsec,
+                reference=whole[0] if k else None,
+            )
+            for k, (cutouts, plan) in enumerate(zip(whole, plans, strict=True))
+        ]
+        return JointSetup(parts=tuple(parts), plan=self.plan)
+
+    def _minimise(self, setup: JointSetup, levels: list[JointProblem], trials: tuple[Trial, ...]) -> Minimum:
         """From the best of some starts to the minimum, over ever finer pixels."""
         *coarser, problem = levels
         vector, limits, steps = self._start(setup, levels[0], trials)
@@ -205,11 +275,13 @@ class _Run:
         extended = [c for c in self.plan.model.components if c.scale_radius and not c.own_centre]
         return PAIR_STARTS if len(extended) > 1 else (FIRST,)
 
-    def _start(self, setup: Setup, problem: Problem, trials: tuple[Trial, ...]) -> tuple[Tensor, Limits, Tensor]:
+    def _start(
+        self, setup: JointSetup, problem: JointProblem, trials: tuple[Trial, ...]
+    ) -> tuple[Tensor, Limits, Tensor]:
         """Where to start (B, P), the bounds there, and evaluations so far (B,)."""
         best: Minimum | None = None
         for trial in trials:
-            vector = self.plan.vector(setup.guess(problem.view, trial), problem.offset)
+            vector = self.plan.vector(setup.guess(problem, trial), problem.offset)
             limits = setup.limits(vector)
             vector = with_best_fluxes(vector.clamp(limits.lower, limits.upper), problem)
             if len(trials) == 1:
@@ -219,7 +291,7 @@ class _Run:
         assert best is not None
         return best.vector, limits, best.evaluations + len(trials)
 
-    def _try_again(self, setup: Setup, levels: list[Problem], minimum: Minimum) -> Minimum:
+    def _try_again(self, setup: JointSetup, levels: list[JointProblem], minimum: Minimum) -> Minimum:
         """The same minimum, with what did not converge replaced by the best of other starts."""
         for trial in OTHER_STARTS:
             lost = torch.nonzero(~minimum.converged).flatten()
@@ -235,20 +307,18 @@ class _Run:
         covariance: Tensor,
         singular: Tensor,
         *,
-        levels: list[Problem],
+        levels: list[JointProblem],
         index: NDArray[np.int64],
     ) -> None:
         """Share of light in the frame and status of finished fits, and all of it into their rows."""
         problem = levels[-1]
-        in_frame = _light_in_frame(levels[0], minimum.vector)
+        in_frame = levels[0].light_in_frame(minimum.vector)
         status = torch.full_like(in_frame, Status.OK, dtype=torch.int8)
         status[in_frame < self.options.flux_in_frame] = Status.EXCEEDS_FRAME
         status[minimum.at_bound.any(1)] = Status.AT_BOUND
         status[~minimum.converged] = Status.NOT_CONVERGED
         status[singular] = Status.SINGULAR
-        chi2 = minimum.chi2
-        if problem.priors:
-            chi2 = chi2 - problem.prior_residuals(minimum.vector)[0].square().sum(1)
+        chi2 = minimum.chi2 - problem.prior_chi2(minimum.vector)
         self.rows.put(
             index,
             vector=torch.where(singular[:, None], math.nan, minimum.vector),
@@ -279,7 +349,7 @@ def covariance_of(minimum: Minimum) -> tuple[Tensor, Tensor]:
     return torch.where(unknown, math.nan, inverse * scale[:, :, None] * scale[:, None, :]), singular
 
 
-def _lost(minimum: Minimum, covariance: Tensor, problem: Problem, frame: tuple[int, int]) -> Tensor:
+def _lost(minimum: Minimum, covariance: Tensor, problem: JointProblem, frames: list[tuple[int, int]]) -> Tensor:
     """Galaxies (B,) that are not there: no light in any band, or a centre that may be anywhere in the frame."""
     plan = problem.plan
     lost = torch.zeros(len(minimum.vector), dtype=torch.bool, device=minimum.vector.device)
@@ -289,16 +359,6 @@ def _lost(minimum: Minimum, covariance: Tensor, problem: Problem, frame: tuple[i
     for p, coordinate in enumerate(plan.coordinates):
         slot = plan.layout.slots[coordinate.slot]
         if slot.unit == "pixel" and not coordinate.degree and not plan.owners[coordinate.slot].own_centre:
+            frame = frames[max(range(len(frames)), key=coordinate.weights.__getitem__)]
             lost |= covariance[:, p, p].sqrt() > 0.5 * frame[1 if slot.name == "x" else 0]
     return lost
-
-
-def _light_in_frame(problem: Problem, vector: Tensor) -> Tensor:
-    """Fraction (B,) of the galaxy's flux that falls in the frame; coarse pixels tell it as well as fine ones."""
-    plan = problem.plan
-    local, own = problem.local(vector), own_fluxes(plan)
-    for i, slot in enumerate(plan.layout.slots):
-        if slot.unit in LINEAR_UNITS and i not in own:
-            local[..., i] = 0.0
-    flux = local[..., list(plan.layout.fluxes)].sum((1, 2))
-    return problem.drawn(local).sum((1, 2, 3), dtype=torch.float64) / flux

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -57,11 +58,25 @@ class Plan:
     model : what is fitted.
     bands : C names.
     wavelength : (C,) any unit, or None where nothing depends on it.
+    sets : where bands come in sets with pixels of their own, how many each set has; centres are free in each set.
+    whole : the plan that this one is a set of; None: it is one by itself.
     """
 
     model: Model
     bands: tuple[str, ...]
     wavelength: tuple[float, ...] | None = None
+    sets: tuple[int, ...] = ()
+    whole: Plan | None = None
+
+    def parts(self) -> tuple[Plan, ...]:
+        """The plan of each set: its bands, and all coordinates."""
+        names = iter(self.bands)
+        return tuple(Plan(model=self.model, bands=tuple(islice(names, n)), whole=self) for n in self.sets)
+
+    @cached_property
+    def among_all(self) -> list[int]:
+        """(C,) which bands these are of the whole."""
+        return [(self.whole or self).bands.index(band) for band in self.bands]
 
     @cached_property
     def layout(self) -> Layout:
@@ -97,6 +112,8 @@ class Plan:
     @cached_property
     def coordinates(self) -> tuple[Coordinate, ...]:
         """What is free."""
+        if self.whole is not None:
+            return self.whole.coordinates
         follow = {slot for slot, _, _ in self.followers}
         limits = {slot_of(self, t.what): t for t in self.model.ties if t.at_most}
         found: list[Coordinate] = []
@@ -119,6 +136,8 @@ class Plan:
     @cached_property
     def matrix(self) -> Tensor:
         """(C, L, P) change of each slot by each coordinate."""
+        if self.whole is not None:
+            return self.whole.matrix[self.among_all]
         matrix = torch.zeros(len(self.bands), self.layout.size, self.size, dtype=torch.float64)
         for p, coordinate in enumerate(self.coordinates):
             matrix[:, coordinate.slot, p] = torch.tensor(coordinate.weights, dtype=torch.float64)
@@ -129,6 +148,11 @@ class Plan:
             linear = self.layout.slots[slot].unit in LINEAR_UNITS
             matrix[:, slot] = matrix[:, other] * (ratio if linear else 1.0)
         return matrix
+
+    def same_everywhere(self, slot: int) -> bool:
+        """Whether a slot has one value for all bands of all sets."""
+        rows = (self.whole or self).matrix[:, slot]
+        return bool((rows == rows[:1]).all())
 
     def offset(self, fixed: Tensor) -> Tensor:
         """Part of the slots (B, C, L) that does not move, from fixed values (B, C, L), 0 where a slot is free."""
@@ -204,9 +228,17 @@ class Plan:
             unit = np.eye(count)
             names = [f"{self.columns[i]}_{band}" if count > 1 else self.columns[i] for band in self.bands]
             return [Coordinate(name=n, slot=i, weights=tuple(w)) for n, w in zip(names, unit, strict=True)]
+        if slot.unit == "pixel" and len(self.sets) > 1:
+            return [Coordinate(name=self.columns[i], slot=i, weights=weights) for weights in self._in_one_set()]
         degree = int(freedom)
         basis = np.ones((1, count)) if degree == 0 else self._polynomials(degree, self.columns[i])
         return [Coordinate(name=self.columns[i], slot=i, weights=tuple(w), degree=k) for k, w in enumerate(basis)]
+
+    def _in_one_set(self) -> Iterator[tuple[float, ...]]:
+        """Weights (C,) of each set: 1 in its bands."""
+        ends = np.cumsum(self.sets)
+        for first, end in zip(ends - self.sets, ends, strict=True):
+            yield tuple(float(first <= band < end) for band in range(len(self.bands)))
 
     def _polynomials(self, degree: int, column: str) -> NDArray[np.float64]:
         """Chebyshev polynomials (degree + 1, C) in wavelength, from -1 at the bluest to 1 at the reddest band."""

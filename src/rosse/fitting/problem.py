@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rosse.fitting.plan import Plan
+from rosse.fitting.plan import LINEAR_UNITS, Plan, own_fluxes
 from rosse.light.model import Model
 from rosse.light.psf import FourierGrid
 from rosse.light.render import Layout, draw, unit_rows
@@ -174,8 +174,7 @@ class Problem:
             piece = torch.arange(i, min(i + step, len(vector)), device=vector.device)
             some = self.rows(piece)
             parts.append(some._misfit(some.drawn(some.local(vector[piece]))))
-        chi2 = torch.cat(parts)
-        return chi2 + self.prior_residuals(vector)[0].square().sum(1) if self.priors else chi2
+        return torch.cat(parts) + self.prior_chi2(vector)
 
     def weighted_rows(self, vector: Tensor) -> Tensor:
         """Derivative of the model by each coordinate, in units of each pixel's noise, (B, C, P, H, W)."""
@@ -266,6 +265,19 @@ class Problem:
         chi2 = chi2 + off.square().sum(1)
         gradient = gradient - torch.einsum("br,brp->bp", off, slopes)
         return chi2, gradient, normal + torch.einsum("brp,brq->bpq", slopes, slopes)
+
+    def prior_chi2(self, vector: Tensor) -> Tensor | float:
+        """chi^2 (B,) of the priors."""
+        return self.prior_residuals(vector)[0].square().sum(1) if self.priors else 0.0
+
+    def light_in_frame(self, vector: Tensor) -> Tensor:
+        """Fraction (B,) of the galaxy's flux that falls in the frame; wide pixels tell it as well as fine ones."""
+        local, own = self.local(vector), own_fluxes(self.plan)
+        for i, slot in enumerate(self.plan.layout.slots):
+            if slot.unit in LINEAR_UNITS and i not in own:
+                local[..., i] = 0.0
+        flux = local[..., list(self.plan.layout.fluxes)].sum((1, 2))
+        return self.drawn(local).sum((1, 2, 3), dtype=torch.float64) / flux
 
     def prior_residuals(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Distance from each prior's mean in sigma (B, R), and its derivative (B, R, P)."""

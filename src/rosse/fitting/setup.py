@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rosse.cutouts import Cutouts
+from rosse.cutouts import Cutouts, pad_cutouts
+from rosse.fitting.batches import needed_frames
 from rosse.fitting.given import true_axes
 from rosse.fitting.levenberg import Limits
 from rosse.fitting.options import FitOptions
@@ -36,6 +37,7 @@ class Setup:
     index : (B,) their rows among all galaxies of the fit.
     plan, options : of the fit.
     arcsec : whether lengths are in arcsec.
+    reference : the same galaxies in the pixels that lengths and angles are counted in; None: in those of `cutouts`.
     """
 
     cutouts: Cutouts
@@ -43,13 +45,17 @@ class Setup:
     plan: Plan
     options: FitOptions
     arcsec: bool
+    reference: Cutouts | None = None
 
     def rows(self, rows: NDArray[np.int64]) -> Setup:
         """Some of the galaxies."""
-        return replace(self, cutouts=self.cutouts[rows], index=self.index[rows])
+        reference = None if self.reference is None else self.reference[rows]
+        return replace(self, cutouts=self.cutouts[rows], index=self.index[rows], reference=reference)
 
-    def problem(self, pixels: Cutouts) -> Problem:
-        """The problem on `pixels`: the cutouts, trimmed to where they carry weight."""
+    def problem(self) -> Problem:
+        """The problem on the cutouts' pixels, trimmed to where they carry weight."""
+        height, width = needed_frames(self.cutouts).max(0).tolist()
+        pixels = pad_cutouts(self.cutouts, height, width)
         grid = grid_of(pixels)
         corner = tuple(float(v) for v in (pixels.corner[0] - self.cutouts.corner[0]).tolist())
         counts = self.options.likelihood == "poisson"
@@ -69,18 +75,29 @@ class Setup:
         fixed = torch.zeros(shape, dtype=torch.float64, device=self._device)
         for slot, values in self.plan.values("fixed", self.index):
             columns = values[:, None] if values.ndim == 1 else values
-            for band in range(len(self.plan.bands)):
-                fixed[:, band, slot] = self._to_fit(slot, columns[:, min(band, columns.shape[1] - 1)])
+            for band, among_all in enumerate(self.plan.among_all):
+                fixed[:, band, slot] = self._to_fit(slot, columns[:, min(among_all, columns.shape[1] - 1)])
+        if self.reference is not None:
+            self._from_reference(fixed, self.reference)
         return self.plan.offset(fixed)
 
-    def guess(self, view: View, trial: Trial = FIRST) -> Tensor:
+    def _from_reference(self, fixed: Tensor, reference: Cutouts) -> None:
+        """Add to the free slots of `fixed` (B, C, L) what lengths and angles are more in these pixels."""
+        longer, turned = torch.log(reference.scale / self.cutouts.scale), self.cutouts.north - reference.north
+        for i in {coordinate.slot for coordinate in self.plan.coordinates if coordinate.below is None}:
+            unit = self.plan.layout.slots[i].unit
+            if unit in ("length", "angle"):
+                fixed[:, :, i] += (longer if unit == "length" else turned)[:, None]
+
+    def guess(self, problem: Problem, trial: Trial = FIRST) -> Tensor:
         """Slots (B, C, L) from the moments of the image, with unit fluxes; those that the user gave as they are.
 
         Parameters
         ----------
-        view : the pixels to look at; wide ones tell enough.
+        problem : the pixels to look at; wide ones tell enough.
         trial : how it departs from what moments say, for another try.
         """
+        view = problem.view
         out = torch.ones(len(self.index), self.plan.layout.size, dtype=torch.float64, device=self._device)
         given = self._starts()
         found = self._ellipses(view, given)
@@ -154,6 +171,11 @@ class Setup:
         x, y = (v * zoom + (zoom - 1) / 2 + corner for v, corner in zip((x, y), view.corner, strict=True))
         return {"x": x, "y": y, "radius": radius * zoom, "q": torch.log(q), "pa": theta}
 
+    @property
+    def frames(self) -> list[tuple[int, int]]:
+        """(C,) height and width of the frame of each band."""
+        return [self.cutouts.frame] * len(self.plan.bands)
+
     def limits(self, start: Tensor) -> Limits:
         """Bounds (B, P) of the coordinates and how far one step may go."""
         height, width = self.cutouts.frame
@@ -214,6 +236,11 @@ class Setup:
             mean, sigma = np.broadcast_arrays(*(v if v.ndim == 2 else v[:, None] for v in pair))
             slot = replace(self.plan.layout.slots[slot_at], log=False)  # in pixels, not in their logarithm
             known = np.isfinite(mean) & np.isfinite(sigma)
+            each = mean.shape[1] > 1
+            if each:
+                mean, sigma, known = (v[:, self.plan.among_all] for v in (mean, sigma, known))
+            elif self.reference is not None and self.plan.same_everywhere(slot_at):
+                continue  # the first set has it
             for band in range(mean.shape[1]):
                 use = known[:, band]
                 value, width = np.where(use, mean[:, band], 0.0), np.where(use, sigma[:, band], np.inf)
@@ -222,7 +249,7 @@ class Setup:
                         slot=slot_at,
                         mean=to_fit(slot, value, self.cutouts, arcsec=self.arcsec),
                         sigma=width_to_fit(slot, width, self.cutouts, arcsec=self.arcsec),
-                        band=band if mean.shape[1] > 1 else None,
+                        band=band if each else None,
                     )
                 )
         return tuple(found)
@@ -234,29 +261,6 @@ class Setup:
             return {c.name: 1.0 for c in self.plan.model.components}
         shares = {name: trial.inner if name == extended[0] else trial.outer for name in extended}
         return {c.name: shares.get(c.name, 1.0) for c in self.plan.model.components}
-
-
-def with_best_fluxes(vector: Tensor, problem: Problem) -> Tensor:
-    """The same shapes with the fluxes (and sky) of least chi^2.
-
-    Fluxes are at least one sigma each, so that shapes can be felt.
-    """
-    layout, coordinates = problem.plan.layout, problem.plan.coordinates
-    linear = [p for p, c in enumerate(coordinates) if c.slot in layout.linear]
-    if not linear:
-        return vector
-    _, gradient, normal = problem.evaluate(vector, torch.arange(len(vector), device=vector.device))
-    part, right = normal[:, linear][:, :, linear], gradient[:, linear]
-    diagonal = part.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
-    scale = diagonal.rsqrt()
-    scaled = part * scale[:, :, None] * scale[:, None, :]
-    ridge = 1e-9 * torch.eye(len(linear), dtype=part.dtype, device=part.device)
-    change = torch.linalg.solve_ex(scaled + ridge, right * scale).result * scale
-    best = vector[:, linear] + change
-    fluxes = torch.tensor([coordinates[p].slot in layout.fluxes for p in linear], device=vector.device)
-    vector = vector.clone()
-    vector[:, linear] = torch.where(fluxes, torch.maximum(best.nan_to_num(0.0), scale), best.nan_to_num(0.0))
-    return vector
 
 
 def _log(value: float, log: bool) -> float:

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rosse.cutouts import Cutouts, pad_cutouts
-from rosse.errors import InputError
+from rosse.cutouts import Cutouts
+from rosse.errors import InputError, OptionError
 from rosse.fitting.batches import batches
 from rosse.fitting.columns import parameter_columns
 from rosse.fitting.levenberg import Limits
@@ -83,6 +83,11 @@ def optima(fit: Fit, index: NDArray[np.int64], *, copies: int = 1) -> Iterator[t
     ------
     Places in `index`, and the galaxies.
     """
+    if fit.plan.whole is not None:
+        raise OptionError(
+            "this fit is one of several that share their parameters; bootstrap, sampling, bias and systematics are for "
+            "fits of one set of cutouts"
+        )
     good = np.nonzero(np.isfinite(fit.vector[index]).all(1))[0]
     some = fit.cutouts[index[good]]
     pixels = fit.options.batch_pixels or 2 ** (24 if some.flux.device.type == "cpu" else 28)
@@ -90,7 +95,7 @@ def optima(fit: Fit, index: NDArray[np.int64], *, copies: int = 1) -> Iterator[t
         at = good[part.index]
         cutouts = some[part.index]
         setup = Setup(cutouts=cutouts, index=index[at], plan=fit.plan, options=fit.options, arcsec=fit.arcsec)
-        problem = setup.problem(pad_cutouts(cutouts, *part.frame))
+        problem = setup.problem()
         vector = torch.from_numpy(fit.vector[index[at]]).to(cutouts.flux.device)
         yield at, Optimum(index=index[at], problem=problem, vector=vector, limits=setup.limits(vector))
 

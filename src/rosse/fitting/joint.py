@@ -1,0 +1,197 @@
+"""The same galaxies in several sets of cutouts, each with its own pixels, fitted together: one shape, many surveys.
+
+Most fits have one set; they are the case of one part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rosse.cutouts import Cutouts
+from rosse.errors import UNNAMED, InputError, OptionError, rows_text
+from rosse.fitting.given import GIVEN
+from rosse.fitting.levenberg import Limits
+from rosse.fitting.plan import Plan
+from rosse.fitting.problem import Problem
+from rosse.fitting.setup import Setup
+from rosse.fitting.start import FIRST, Trial
+
+
+def band_names(sets: Mapping[str, Cutouts]) -> tuple[tuple[str, ...], ...]:
+    """Names of the bands of each set that no other has: with the set's before them, where two sets share one."""
+    often = Counter(band for cutouts in sets.values() for band in cutouts.bands)
+    names: list[tuple[str, ...]] = []
+    for name, cutouts in sets.items():
+        if cutouts.bands == (UNNAMED,):
+            names.append((name,))
+        else:
+            names.append(tuple(f"{name}_{band}" if often[band] > 1 else band for band in cutouts.bands))
+    return tuple(names)
+
+
+def check_sets(sets: Mapping[str, Cutouts]) -> None:
+    """Whether sets hold the same galaxies and can be brought to one scale.
+
+    Raises
+    ------
+    InputError
+        The message names the set, and the rows.
+    """
+    if not sets:
+        raise InputError("no cutouts came; a dict from the name of each set to its Cutouts is wanted")
+    first_name, first = next(iter(sets.items()))
+    for name, cutouts in sets.items():
+        if len(cutouts) != len(first) or (cutouts.id != first.id).any():
+            rows = np.nonzero(cutouts.id != first.id)[0].tolist() if len(cutouts) == len(first) else []
+            where = f", {rows_text(rows)}" if rows else f": {len(cutouts)} against {len(first)} of them"
+            raise InputError(
+                f"{name} and {first_name} do not hold the same galaxies{where}; give the same ids in order"
+            )
+        for what, bad in (
+            ("pixel scale", ~torch.isfinite(cutouts.scale)),
+            ("handedness (parity)", cutouts.parity.cpu() != first.parity.cpu()),
+        ):
+            if bad.any():
+                rows = torch.nonzero(bad).flatten().tolist()
+                wanted = "is not known" if what == "pixel scale" else f"is not that of {first_name}"
+                raise InputError(f"the {what} of {name} {wanted}, {rows_text(rows)}; sets share lengths and angles")
+
+
+def check_centres(plan: Plan) -> None:
+    """Nothing is asked of centres: each set has its own pixels, and no word says whose are meant.
+
+    Raises
+    ------
+    OptionError
+        The message names the parameter.
+    """
+    for slot, owner, column in zip(plan.layout.slots, plan.owners, plan.columns, strict=True):
+        asked = [name for name in (*GIVEN, "bands") if slot.name in getattr(owner, name)]
+        if slot.unit == "pixel" and asked:
+            raise OptionError(f"{column} has {asked[0]}, but is free in each set of cutouts, in pixels of its own")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JointProblem:
+    """Problems that share their coordinates.
+
+    Parameters
+    ----------
+    parts : one for each set.
+    plan : of all bands.
+    """
+
+    parts: tuple[Problem, ...]
+    plan: Plan
+
+    @property
+    def offset(self) -> Tensor:
+        """(B, C, L) what does not move, in the pixels of each band."""
+        return torch.cat([part.offset for part in self.parts], 1)
+
+    def rows(self, rows: Tensor) -> JointProblem:
+        """Some of the galaxies."""
+        return replace(self, parts=tuple(part.rows(rows) for part in self.parts))
+
+    def levels(self) -> list[JointProblem]:
+        """The same on ever wider pixels, widest first; a set that has no wider ones waits with its widest."""
+        found = [part.levels() for part in self.parts]
+        most = max(len(levels) for levels in found)
+        padded = [[levels[0]] * (most - len(levels)) + levels for levels in found]
+        return [replace(self, parts=tuple(parts)) for parts in zip(*padded, strict=True)]
+
+    def evaluate(self, vector: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P): the sums over the sets."""
+        each = [part.evaluate(vector, rows) for part in self.parts]
+        chi2, gradient, normal = (torch.stack(what).sum(0) for what in zip(*each, strict=True))
+        return chi2, gradient, normal
+
+    def prior_chi2(self, vector: Tensor) -> Tensor | float:
+        """chi^2 (B,) of the priors."""
+        return sum((part.prior_chi2(vector) for part in self.parts), start=0.0)
+
+    def light_in_frame(self, vector: Tensor) -> Tensor:
+        """Fraction (B,) of the galaxy's flux that falls in the frame of the set that holds most of it."""
+        return torch.stack([part.light_in_frame(vector) for part in self.parts]).amax(0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JointSetup:
+    """Setups of sets of cutouts.
+
+    Parameters
+    ----------
+    parts : one for each set; lengths and angles are counted in the pixels of the first.
+    plan : of all bands.
+    """
+
+    parts: tuple[Setup, ...]
+    plan: Plan
+
+    @property
+    def frames(self) -> list[tuple[int, int]]:
+        """(C,) height and width of the frame of each band."""
+        return [frame for part in self.parts for frame in part.frames]
+
+    def rows(self, rows: NDArray[np.int64]) -> JointSetup:
+        """Some of the galaxies."""
+        return replace(self, parts=tuple(part.rows(rows) for part in self.parts))
+
+    def problem(self) -> JointProblem:
+        """The problem on the pixels of all sets."""
+        return JointProblem(parts=tuple(part.problem() for part in self.parts), plan=self.plan)
+
+    def offset(self) -> Tensor:
+        """(B, C, L) what does not move."""
+        return torch.cat([part.offset() for part in self.parts], 1)
+
+    def guess(self, problem: JointProblem, trial: Trial = FIRST) -> Tensor:
+        """Slots (B, C, L): centres from the moments of each set, shapes from those of the first."""
+        guesses = [part.guess(one, trial) for part, one in zip(self.parts, problem.parts, strict=True)]
+        shape = guesses[0][:, :1] - problem.parts[0].offset[:, :1]
+        for i, slot in enumerate(self.plan.layout.slots):
+            if slot.unit != "pixel":
+                for guess, one in zip(guesses[1:], problem.parts[1:], strict=True):
+                    guess[..., i] = shape[..., i] + one.offset[..., i]
+        return torch.cat(guesses, 1)
+
+    def limits(self, start: Tensor) -> Limits:
+        """Bounds (B, P) and largest steps: those of the first set, and of each its own centres."""
+        each = [part.limits(start) for part in self.parts]
+        lower, upper, step = each[0].lower.clone(), each[0].upper.clone(), each[0].step.clone()
+        owner = [k for k, part in enumerate(self.parts) for _ in part.plan.bands]
+        for p, coordinate in enumerate(self.plan.coordinates):
+            if self.plan.layout.slots[coordinate.slot].unit == "pixel":
+                own = each[owner[max(range(len(owner)), key=coordinate.weights.__getitem__)]]
+                lower[:, p], upper[:, p], step[p] = own.lower[:, p], own.upper[:, p], own.step[p]
+        return replace(each[0], lower=lower, upper=upper, step=step)
+
+
+def with_best_fluxes(vector: Tensor, problem: JointProblem) -> Tensor:
+    """The same shapes with the fluxes (and sky) of least chi^2.
+
+    Fluxes are at least one sigma each, so that shapes can be felt.
+    """
+    layout, coordinates = problem.plan.layout, problem.plan.coordinates
+    linear = [p for p, c in enumerate(coordinates) if c.slot in layout.linear]
+    if not linear:
+        return vector
+    _, gradient, normal = problem.evaluate(vector, torch.arange(len(vector), device=vector.device))
+    part, right = normal[:, linear][:, :, linear], gradient[:, linear]
+    diagonal = part.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
+    scale = diagonal.rsqrt()
+    scaled = part * scale[:, :, None] * scale[:, None, :]
+    ridge = 1e-9 * torch.eye(len(linear), dtype=part.dtype, device=part.device)
+    change = torch.linalg.solve_ex(scaled + ridge, right * scale).result * scale
+    best = vector[:, linear] + change
+    fluxes = torch.tensor([coordinates[p].slot in layout.fluxes for p in linear], device=vector.device)
+    vector = vector.clone()
+    vector[:, linear] = torch.where(fluxes, torch.maximum(best.nan_to_num(0.0), scale), best.nan_to_num(0.0))
+    return vector
