@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,8 +103,9 @@ def bootstrap(fit: Fit, rows: Any = None, *, draws: int = 100, seed: int = 0) ->
 def _refits(part: Optimum, draws: int, seed: int) -> Tensor:
     """Coordinates (B, D, P) of the best fits to resampled pixels."""
     many = part.repeated(draws)
-    root = many.problem.view.root
-    problem = many.problem.with_root(root * _counts(part, draws, seed).sqrt())
+    view = many.problem.view
+    root = view.root * _counts(part, draws, seed).sqrt()
+    problem = replace(many.problem, view=replace(view, root=root))
     best = minimise(problem.evaluate, many.vector, many.limits, max_iterations=MAX_ITERATIONS, tolerance=TOLERANCE)
     vector = torch.where(best.converged[:, None], best.vector, torch.nan)
     return vector.view(len(part.vector), draws, -1)

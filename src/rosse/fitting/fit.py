@@ -17,14 +17,21 @@ from rosse.cutouts import Cutouts
 from rosse.errors import OptionError
 from rosse.fitting.batches import Batch, batches, for_each
 from rosse.fitting.counts import check_counts
-from rosse.fitting.joint import JointProblem, JointSetup, band_names, check_centres, check_sets, with_best_fluxes
+from rosse.fitting.joint import (
+    JointProblem,
+    JointSetup,
+    band_names,
+    check_centres,
+    check_sets,
+    light_in_frame,
+)
 from rosse.fitting.joint_result import JointFit
-from rosse.fitting.levenberg import Limits, Minimum, minimise
+from rosse.fitting.levenberg import Minimum
 from rosse.fitting.options import FitOptions
-from rosse.fitting.plan import Plan, own_fluxes, wavelengths
+from rosse.fitting.plan import Plan, own_fluxes, parts_of, wavelengths
 from rosse.fitting.result import Fit
+from rosse.fitting.search import search
 from rosse.fitting.setup import Setup
-from rosse.fitting.start import FIRST, Trial
 from rosse.fitting.units import has_scale
 from rosse.light.components import Component
 from rosse.light.model import Model, as_model
@@ -36,16 +43,6 @@ log = logging.getLogger(__name__)
 # Smallest eigenvalue of the correlation-like normal matrix that single-precision pixels can tell from zero.
 SINGULAR_BELOW = 1e-7
 ALGEBRA = (RuntimeError, ValueError, IndexError)  # what NaN and matrices without an inverse raise
-COARSE_TOLERANCE = 0.1  # what is left of chi^2 when the coarse pixels have told all that is worth hearing
-OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where a fit did not converge
-# A sum of two has several valleys: these starts are raced on wide pixels.
-PAIR_STARTS = (
-    Trial(inner=0.12, outer=0.8, index=2.0),
-    Trial(inner=0.9, outer=0.8, index=2.0),
-    Trial(inner=0.9, outer=1.3, index=0.5),
-    Trial(inner=0.5, outer=1.3),
-)
-RACE = 8  # evaluations that each of them gets
 
 
 @overload
@@ -139,7 +136,7 @@ def _fit_jointly(
     first = np.cumsum((0, *plan.sets))
     fits = {
         name: run.rows.result(some, part, options, slice(start, start + count))
-        for name, some, part, start, count in zip(sets, cutouts, plan.parts(), first[:-1], plan.sets, strict=True)
+        for name, some, part, start, count in zip(sets, cutouts, parts_of(plan), first[:-1], plan.sets, strict=True)
     }
     return JointFit(fits=fits)
 
@@ -234,8 +231,7 @@ class _Run:
         index, setup = part.index[enough], setup.rows(np.nonzero(enough)[0])
         problem = setup.problem()
         levels = problem.levels()
-        minimum = self._minimise(setup, levels, self._trials())
-        minimum = self._try_again(setup, levels, minimum)
+        minimum = search(setup, levels, self.options)
         covariance, singular = covariance_of(minimum)
         singular |= _lost(minimum, covariance, problem, setup.frames)
         self._write(minimum, covariance, singular, levels=levels, index=index)
@@ -243,7 +239,6 @@ class _Run:
     def _setup(self, whole: list[Cutouts], index: NDArray[np.int64]) -> JointSetup:
         """What is known of galaxies `index` before they are fitted; `whole` are their cutouts in each set."""
         arcsec = has_scale(self.sets[0])
-        plans = self.plan.parts() if self.plan.sets else (self.plan,)
         parts = [
             Setup(
                 cutouts=cutouts,
@@ -253,53 +248,9 @@ class _Run:
                 arcsec=arcsec,
                 reference=whole[0] if k else None,
             )
-            for k, (cutouts, plan) in enumerate(zip(whole, plans, strict=True))
+            for k, (cutouts, plan) in enumerate(zip(whole, parts_of(self.plan), strict=True))
         ]
         return JointSetup(parts=tuple(parts), plan=self.plan)
-
-    def _minimise(self, setup: JointSetup, levels: list[JointProblem], trials: tuple[Trial, ...]) -> Minimum:
-        """From the best of some starts to the minimum, over ever finer pixels."""
-        *coarser, problem = levels
-        vector, limits, steps = self._start(setup, levels[0], trials)
-        for coarse in coarser[len(trials) > 1 :]:  # several starts have been raced on the widest pixels already
-            first = minimise(coarse.evaluate, vector, limits, max_iterations=30, tolerance=COARSE_TOLERANCE)
-            vector, steps = first.vector, steps + first.evaluations
-        options = self.options
-        last = minimise(
-            problem.evaluate, vector, limits, max_iterations=options.max_iterations, tolerance=options.tolerance
-        )
-        return last.with_evaluations(last.evaluations + steps)
-
-    def _trials(self) -> tuple[Trial, ...]:
-        """Where a fit of this model starts."""
-        extended = [c for c in self.plan.model.components if c.scale_radius and not c.own_centre]
-        return PAIR_STARTS if len(extended) > 1 else (FIRST,)
-
-    def _start(
-        self, setup: JointSetup, problem: JointProblem, trials: tuple[Trial, ...]
-    ) -> tuple[Tensor, Limits, Tensor]:
-        """Where to start (B, P), the bounds there, and evaluations so far (B,)."""
-        best: Minimum | None = None
-        for trial in trials:
-            vector = self.plan.vector(setup.guess(problem, trial), problem.offset)
-            limits = setup.limits(vector)
-            vector = with_best_fluxes(vector.clamp(limits.lower, limits.upper), problem)
-            if len(trials) == 1:
-                return vector, limits, torch.zeros(len(vector), dtype=torch.int32, device=vector.device)
-            other = minimise(problem.evaluate, vector, limits, max_iterations=RACE, tolerance=COARSE_TOLERANCE)
-            best = other if best is None else best.lower(other)
-        assert best is not None
-        return best.vector, limits, best.evaluations + len(trials)
-
-    def _try_again(self, setup: JointSetup, levels: list[JointProblem], minimum: Minimum) -> Minimum:
-        """The same minimum, with what did not converge replaced by the best of other starts."""
-        for trial in OTHER_STARTS:
-            lost = torch.nonzero(~minimum.converged).flatten()
-            if not len(lost):
-                break
-            other = self._minimise(setup.rows(lost.cpu().numpy()), [level.rows(lost) for level in levels], (trial,))
-            minimum = minimum.improved(lost, other)
-        return minimum
 
     def _write(
         self,
@@ -312,7 +263,7 @@ class _Run:
     ) -> None:
         """Share of light in the frame and status of finished fits, and all of it into their rows."""
         problem = levels[-1]
-        in_frame = levels[0].light_in_frame(minimum.vector)
+        in_frame = light_in_frame(levels[0], minimum.vector)
         status = torch.full_like(in_frame, Status.OK, dtype=torch.int8)
         status[in_frame < self.options.flux_in_frame] = Status.EXCEEDS_FRAME
         status[minimum.at_bound.any(1)] = Status.AT_BOUND

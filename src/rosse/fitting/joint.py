@@ -18,8 +18,8 @@ from rosse.cutouts import Cutouts
 from rosse.errors import UNNAMED, InputError, OptionError, rows_text
 from rosse.fitting.given import GIVEN
 from rosse.fitting.levenberg import Limits
-from rosse.fitting.plan import Plan
-from rosse.fitting.problem import Problem
+from rosse.fitting.plan import LINEAR_UNITS, Plan, own_fluxes
+from rosse.fitting.problem import Problem, Tangent
 from rosse.fitting.setup import Setup
 from rosse.fitting.start import FIRST, Trial
 
@@ -113,13 +113,45 @@ class JointProblem:
         chi2, gradient, normal = (torch.stack(what).sum(0) for what in zip(*each, strict=True))
         return chi2, gradient, normal
 
+    def pieces(self) -> list[Tensor]:
+        """Rows that are drawn at once."""
+        return max((part.pieces() for part in self.parts), key=len)
+
+    def of_amplitudes(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Descent direction (B, P) and normal matrix (B, P, P) of what the images are linear in."""
+        gradient, normal = (sum(x) for x in zip(*(part.of_amplitudes(vector) for part in self.parts), strict=True))
+        return gradient, normal
+
+    def tangent(self, vector: Tensor) -> JointTangent:
+        """What `evaluate` finds at `vector` (B, P), and the derivatives, to be used for points close by."""
+        return JointTangent(parts=tuple(part.tangent(vector) for part in self.parts))
+
+    @property
+    def straight(self) -> bool:
+        """Whether it is a sum of squares whose derivatives can be held."""
+        return not any(part.large or part.poisson for part in self.parts)
+
     def prior_chi2(self, vector: Tensor) -> Tensor | float:
         """chi^2 (B,) of the priors."""
         return sum((part.prior_chi2(vector) for part in self.parts), start=0.0)
 
-    def light_in_frame(self, vector: Tensor) -> Tensor:
-        """Fraction (B,) of the galaxy's flux that falls in the frame of the set that holds most of it."""
-        return torch.stack([part.light_in_frame(vector) for part in self.parts]).amax(0)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JointTangent:
+    """The tangents of all sets."""
+
+    parts: tuple[Tangent, ...]
+
+    @property
+    def found(self) -> tuple[Tensor, Tensor, Tensor]:
+        """chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P) at the point."""
+        chi2, gradient, normal = (sum(what) for what in zip(*(part.found for part in self.parts), strict=True))
+        return chi2, gradient, normal
+
+    def near(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """chi^2 (B,) and descent direction (B, P) close by."""
+        chi2, gradient = (sum(what) for what in zip(*(part.near(vector) for part in self.parts), strict=True))
+        return chi2, gradient
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,9 +176,17 @@ class JointSetup:
         """Some of the galaxies."""
         return replace(self, parts=tuple(part.rows(rows) for part in self.parts))
 
-    def problem(self) -> JointProblem:
-        """The problem on the pixels of all sets."""
-        return JointProblem(parts=tuple(part.problem() for part in self.parts), plan=self.plan)
+    def problem(self, halvings: int = 0) -> JointProblem:
+        """The problem on the pixels of all sets, or on the middle of their frames after some halvings."""
+        return JointProblem(parts=tuple(part.problem(halvings) for part in self.parts), plan=self.plan)
+
+    def fits_in(self, guess: Tensor) -> Tensor:
+        """How often (B,) the frames may be halved so that galaxies of slots `guess` (B, C, L) are still well within."""
+        ends = [0]
+        for part in self.parts:
+            ends.append(ends[-1] + len(part.plan.bands))
+        pairs = zip(self.parts, ends[:-1], strict=True)
+        return torch.stack([part.fits_in(guess[:, first]) for part, first in pairs]).amin(0)
 
     def offset(self) -> Tensor:
         """(B, C, L) what does not move."""
@@ -183,7 +223,7 @@ def with_best_fluxes(vector: Tensor, problem: JointProblem) -> Tensor:
     linear = [p for p, c in enumerate(coordinates) if c.slot in layout.linear]
     if not linear:
         return vector
-    _, gradient, normal = problem.evaluate(vector, torch.arange(len(vector), device=vector.device))
+    gradient, normal = problem.of_amplitudes(vector)
     part, right = normal[:, linear][:, :, linear], gradient[:, linear]
     diagonal = part.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
     scale = diagonal.rsqrt()
@@ -195,3 +235,20 @@ def with_best_fluxes(vector: Tensor, problem: JointProblem) -> Tensor:
     vector = vector.clone()
     vector[:, linear] = torch.where(fluxes, torch.maximum(best.nan_to_num(0.0), scale), best.nan_to_num(0.0))
     return vector
+
+
+def light_in_frame(problem: JointProblem, vector: Tensor) -> Tensor:
+    """Fraction (B,) of the galaxy's flux that falls in the frame of the set that holds most of it.
+
+    Wide pixels tell it as well as fine ones.
+    """
+    return torch.stack([_in_frame(part, vector) for part in problem.parts]).amax(0)
+
+
+def _in_frame(problem: Problem, vector: Tensor) -> Tensor:
+    local, own = problem.local(vector), own_fluxes(problem.plan)
+    for i, slot in enumerate(problem.plan.layout.slots):
+        if slot.unit in LINEAR_UNITS and i not in own:
+            local[..., i] = 0.0
+    flux = local[..., list(problem.plan.layout.fluxes)].sum((1, 2))
+    return problem.drawn(local).sum((1, 2, 3), dtype=torch.float64) / flux

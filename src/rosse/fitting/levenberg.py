@@ -34,6 +34,23 @@ class Minimum:
     at_bound: Tensor
     evaluations: Tensor
 
+    @classmethod
+    def joined(cls, parts: list[Minimum]) -> Minimum:
+        """All problems of several batches."""
+        return cls(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+    def rows(self, rows: Tensor) -> Minimum:
+        """Some of the problems."""
+        return Minimum(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def replaced(self, rows: Tensor, other: Minimum) -> Minimum:
+        """The same with problems `rows` taken from `other`, evaluations added."""
+        out = {f.name: getattr(self, f.name).clone() for f in fields(self)}
+        for name, values in out.items():
+            values[rows] = getattr(other, name)
+        out["evaluations"][rows] += self.evaluations[rows]
+        return Minimum(**out)
+
     def with_evaluations(self, evaluations: Tensor) -> Minimum:
         """The same with another count."""
         return replace(self, evaluations=evaluations)
@@ -74,6 +91,11 @@ class Limits:
     upper: Tensor
     free: Tensor
     step: Tensor
+
+    def rows(self, rows: Tensor) -> Limits:
+        """Those of some problems."""
+        free = self.free if self.free.ndim == 1 else self.free[rows]
+        return replace(self, lower=self.lower[rows], upper=self.upper[rows], free=free)
 
 
 def minimise(

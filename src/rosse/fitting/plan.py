@@ -68,16 +68,6 @@ class Plan:
     sets: tuple[int, ...] = ()
     whole: Plan | None = None
 
-    def parts(self) -> tuple[Plan, ...]:
-        """The plan of each set: its bands, and all coordinates."""
-        names = iter(self.bands)
-        return tuple(Plan(model=self.model, bands=tuple(islice(names, n)), whole=self) for n in self.sets)
-
-    @cached_property
-    def among_all(self) -> list[int]:
-        """(C,) which bands these are of the whole."""
-        return [(self.whole or self).bands.index(band) for band in self.bands]
-
     @cached_property
     def layout(self) -> Layout:
         """The slots of one band."""
@@ -137,7 +127,7 @@ class Plan:
     def matrix(self) -> Tensor:
         """(C, L, P) change of each slot by each coordinate."""
         if self.whole is not None:
-            return self.whole.matrix[self.among_all]
+            return self.whole.matrix[among_all(self)]
         matrix = torch.zeros(len(self.bands), self.layout.size, self.size, dtype=torch.float64)
         for p, coordinate in enumerate(self.coordinates):
             matrix[:, coordinate.slot, p] = torch.tensor(coordinate.weights, dtype=torch.float64)
@@ -148,11 +138,6 @@ class Plan:
             linear = self.layout.slots[slot].unit in LINEAR_UNITS
             matrix[:, slot] = matrix[:, other] * (ratio if linear else 1.0)
         return matrix
-
-    def same_everywhere(self, slot: int) -> bool:
-        """Whether a slot has one value for all bands of all sets."""
-        rows = (self.whole or self).matrix[:, slot]
-        return bool((rows == rows[:1]).all())
 
     def offset(self, fixed: Tensor) -> Tensor:
         """Part of the slots (B, C, L) that does not move, from fixed values (B, C, L), 0 where a slot is free."""
@@ -250,6 +235,23 @@ class Plan:
         w = np.asarray(self.wavelength, dtype=np.float64)
         t = 2 * (w - w.min()) / max(float(np.ptp(w)), 1e-30) - 1
         return np.asarray(np.polynomial.chebyshev.chebvander(t, degree).T)
+
+
+def parts_of(plan: Plan) -> tuple[Plan, ...]:
+    """The plan of each set of bands: its bands, and all coordinates."""
+    names = iter(plan.bands)
+    return tuple(Plan(model=plan.model, bands=tuple(islice(names, n)), whole=plan) for n in plan.sets) or (plan,)
+
+
+def among_all(plan: Plan) -> list[int]:
+    """(C,) which bands of the whole those of a part are."""
+    return [(plan.whole or plan).bands.index(band) for band in plan.bands]
+
+
+def same_everywhere(plan: Plan, slot: int) -> bool:
+    """Whether a slot has one value for all bands of all sets."""
+    rows = (plan.whole or plan).matrix[:, slot]
+    return bool((rows == rows[:1]).all())
 
 
 def slot_of(plan: Plan, column: str) -> int:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rosse.fitting.plan import LINEAR_UNITS, Plan, own_fluxes
+from rosse.fitting.plan import Plan
 from rosse.light.model import Model
 from rosse.light.psf import FourierGrid
-from rosse.light.render import Layout, draw, unit_rows
+from rosse.light.render import Layout, draw, unit_images, unit_rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,23 +147,56 @@ class Problem:
         stays in the cache is drawn twice as fast.
         """
         some = self if len(rows) == len(self.offset) else self.rows(rows)
-        step, each = some._drawn_at_once(), some.view.flux[0].numel() * self.plan.layout.size
-        slots = Problem._slots_in_parts if each > VALUES_IN_MEMORY and not self.poisson else Problem._slots
-        if step >= len(rows):
+        slots = Problem._slots_in_parts if self.large else Problem._slots
+        pieces = some.pieces()
+        if len(pieces) == 1:
             chi2, gradient, normal = slots(some, vector)
         else:
-            pieces = [torch.arange(i, min(i + step, len(rows)), device=rows.device) for i in range(0, len(rows), step)]
             parts = [slots(some.rows(piece), vector[piece]) for piece in pieces]
             chi2, gradient, normal = (torch.cat(part) for part in zip(*parts, strict=True))
-        factor, _ = self._to_view()
-        matrix = self.plan.matrix.to(vector.device) * factor[:, None]
+        matrix = self._matrix()
         whole = torch.einsum("bcl,clp->bp", gradient, matrix)
         square = torch.einsum("clp,bclm,cmq->bpq", matrix, normal, matrix)
         return some._with_priors(vector, chi2, whole, square)
 
-    def with_root(self, root: Tensor) -> Problem:
-        """The same with other weights."""
-        return replace(self, view=replace(self.view, root=root))
+    def of_amplitudes(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Descent direction (B, P) and normal matrix (B, P, P) of what the image is linear in, 0 for all else."""
+        layout, linear = self.plan.layout, list(self.plan.layout.linear)
+        parts = []
+        for piece in self.pieces():
+            some = self.rows(piece)
+            view, local = some.view, some.local(vector[piece])
+            root = view.root * view.flux.clamp_min(1.0).rsqrt() if self.poisson else view.root
+            flat = (unit_images(layout, local, view.grid) * root[:, :, None]).flatten(3)
+            amount = local[..., None, linear].to(flat.dtype)
+            residual = (view.flux * root).flatten(2) - (amount @ flat)[:, :, 0]
+            parts.append(((flat @ residual[..., None])[..., 0], flat @ flat.transpose(-1, -2)))
+        gradient, normal = (torch.cat(part).to(torch.float64) for part in zip(*parts, strict=True))
+        matrix = self._matrix()[:, linear]
+        whole = torch.einsum("bca,cap->bp", gradient, matrix)
+        square = torch.einsum("cap,bcad,cdq->bpq", matrix, normal, matrix)
+        _, whole, square = self._with_priors(vector, whole[:, 0], whole, square)
+        return whole, square
+
+    def tangent(self, vector: Tensor) -> Tangent:
+        """What `evaluate` finds at `vector` (B, P), and the derivatives, to be used for points close by."""
+        chi2, gradient, normal, rows, scales = self._felt(vector)
+        matrix = self._matrix()
+        square = torch.einsum("clp,bclm,cmq->bpq", matrix, normal, matrix)
+        found = self._with_priors(vector, chi2, torch.einsum("bcl,clp->bp", gradient, matrix), square)
+        return Tangent(problem=self, rows=rows, scales=scales, found=found)
+
+    @property
+    def large(self) -> bool:
+        """Whether the derivative images of one galaxy are too many to be there at once."""
+        return self.view.flux[0].numel() * self.plan.layout.size > VALUES_IN_MEMORY and not self.poisson
+
+    def pieces(self) -> list[Tensor]:
+        """Rows that are drawn at once: their images with all derivatives stay in the cache."""
+        count, values = len(self.offset), self.view.flux[0].numel() * self.plan.layout.size
+        limit = VALUES_IN_CACHE if self.view.flux.device.type == "cpu" else VALUES_ON_GPU
+        step, device = max(1, limit // values), self.offset.device
+        return [torch.arange(i, min(i + step, count), device=device) for i in range(0, count, step)]
 
     def cost(self, vector: Tensor) -> Tensor:
         """chi^2 (B,) with that of the priors, without derivatives: a fraction of the time of `evaluate`."""
@@ -182,9 +215,7 @@ class Problem:
         local = self.local(vector)
         rows = unit_rows(layout, local, view.grid)
         root = self.noise_root(self._model(rows, local) if self.poisson else view.flux)
-        factor, _ = self._to_view()
-        matrix = self.plan.matrix.to(vector.device) * factor[:, None]
-        matrix = layout.scales(local)[..., None] * matrix  # (B, C, L, P)
+        matrix = layout.scales(local)[..., None] * self._matrix()  # (B, C, L, P)
         return torch.einsum("bclhw,bclp->bcphw", rows, matrix.to(rows.dtype)) * root[:, :, None]
 
     def noise_root(self, model: Tensor) -> Tensor:
@@ -204,6 +235,10 @@ class Problem:
 
     def _slots(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """chi^2 (B,), and its gradient (B, C, L) and normal matrix (B, C, L, L) by slots."""
+        return self._felt(vector)[:3]
+
+    def _felt(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The same as `_slots`, with the rows (B, C, L, N) in units of the noise, and their scales (B, C, L)."""
         layout, view = self.plan.layout, self.view
         local = self.local(vector)
         rows = unit_rows(layout, local, view.grid)
@@ -221,7 +256,7 @@ class Problem:
             chi2 = residual.square().sum((1, 2), dtype=torch.float64)
         normal = (flat @ flat.transpose(-1, -2)).to(torch.float64)
         gradient = (flat @ residual[..., None])[..., 0].to(torch.float64)
-        return chi2, gradient * scales, normal * scales[..., None] * scales[..., None, :]
+        return chi2, gradient * scales, normal * scales[..., None] * scales[..., None, :], flat, scales
 
     def _slots_in_parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same as `_slots` for a large frame: two components at a time, the second drawn again for each first."""
@@ -250,11 +285,10 @@ class Problem:
         rows *= self.view.root[:, :, None]
         return rows.flatten(3)
 
-    def _drawn_at_once(self) -> int:
-        """How many galaxies: their images with all derivatives are what must fit."""
-        values = self.view.flux[0].numel() * self.plan.layout.size
-        limit = VALUES_IN_CACHE if self.view.flux.device.type == "cpu" else VALUES_ON_GPU
-        return max(1, limit // values)
+    def _matrix(self) -> Tensor:
+        """(C, L, P) change of each slot, in the pixels of the view, by each coordinate."""
+        factor, _ = self._to_view()
+        return self.plan.matrix.to(self.offset.device) * factor[:, None]
 
     def _with_priors(
         self, vector: Tensor, chi2: Tensor, gradient: Tensor, normal: Tensor
@@ -269,15 +303,6 @@ class Problem:
     def prior_chi2(self, vector: Tensor) -> Tensor | float:
         """chi^2 (B,) of the priors."""
         return self.prior_residuals(vector)[0].square().sum(1) if self.priors else 0.0
-
-    def light_in_frame(self, vector: Tensor) -> Tensor:
-        """Fraction (B,) of the galaxy's flux that falls in the frame; wide pixels tell it as well as fine ones."""
-        local, own = self.local(vector), own_fluxes(self.plan)
-        for i, slot in enumerate(self.plan.layout.slots):
-            if slot.unit in LINEAR_UNITS and i not in own:
-                local[..., i] = 0.0
-        flux = local[..., list(self.plan.layout.fluxes)].sum((1, 2))
-        return self.drawn(local).sum((1, 2, 3), dtype=torch.float64) / flux
 
     def prior_residuals(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Distance from each prior's mean in sigma (B, R), and its derivative (B, R, P)."""
@@ -314,6 +339,37 @@ class Problem:
             elif slot.unit in ("level", "slope"):
                 factor[i] = zoom**2 if slot.unit == "level" else zoom**3
         return factor, shift
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tangent:
+    """A problem and its derivatives at a point.
+
+    Parameters
+    ----------
+    problem : B galaxies.
+    rows : (B, C, L, N) derivative of each pixel by each slot, in units of its noise, before `scales` multiply it.
+    scales : (B, C, L)
+    found : chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P) at the point.
+    """
+
+    problem: Problem
+    rows: Tensor
+    scales: Tensor
+    found: tuple[Tensor, Tensor, Tensor]
+
+    def near(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """chi^2 (B,) and descent direction (B, P) close by: the model anew, its derivatives those of the point."""
+        problem = self.problem
+        model = problem.drawn(problem.local(vector))
+        residual = ((problem.view.flux - model) * problem.view.root).flatten(2)
+        chi2 = residual.square().sum((1, 2), dtype=torch.float64)
+        gradient = (self.rows @ residual[..., None])[..., 0].to(torch.float64) * self.scales
+        whole = torch.einsum("bcl,clp->bp", gradient, problem._matrix())
+        if problem.priors:
+            off, slopes = problem.prior_residuals(vector)
+            chi2, whole = chi2 + off.square().sum(1), whole - torch.einsum("br,brp->bp", off, slopes)
+        return chi2, whole
 
 
 def _cash(counts: Tensor, model: Tensor, root: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,8 +15,8 @@ from rosse.fitting.batches import needed_frames
 from rosse.fitting.given import true_axes
 from rosse.fitting.levenberg import Limits
 from rosse.fitting.options import FitOptions
-from rosse.fitting.plan import LINEAR_UNITS, Plan, slot_of
-from rosse.fitting.problem import Prior, Problem, View
+from rosse.fitting.plan import LINEAR_UNITS, Plan, among_all, same_everywhere, slot_of
+from rosse.fitting.problem import SMALLEST_FRAME, Prior, Problem, View
 from rosse.fitting.start import FIRST, Trial, nearest_only, psf_width, rough_sky, starting_ellipses
 from rosse.fitting.units import to_fit, width_to_fit
 from rosse.light.psf import grid_of
@@ -24,6 +24,7 @@ from rosse.light.psf import grid_of
 Floats = NDArray[np.float64]
 REACH = 4.0  # pixels that a centre may be away from where it was said to be
 STEEPEST = 1.5  # a coefficient in wavelength: of ln r_e, ln n, ln q, or of an angle
+WELL_WITHIN = 1.6  # half-light radii of a starting guess
 LARGEST_GAP = 6.0  # an `at_most` ends, in the logarithm, this far below its limit
 
 
@@ -52,11 +53,16 @@ class Setup:
         reference = None if self.reference is None else self.reference[rows]
         return replace(self, cutouts=self.cutouts[rows], index=self.index[rows], reference=reference)
 
-    def problem(self) -> Problem:
-        """The problem on the cutouts' pixels, trimmed to where they carry weight."""
-        height, width = needed_frames(self.cutouts).max(0).tolist()
+    def problem(self, halvings: int = 0) -> Problem:
+        """The problem on the cutouts' pixels, trimmed to where they carry weight; or on the middle of that frame.
+
+        Parameters
+        ----------
+        halvings : how often the frame is cut to half its sides; the first steps of a fit need no more.
+        """
+        height, width = (length >> halvings for length in self._trimmed())
         pixels = pad_cutouts(self.cutouts, height, width)
-        grid = grid_of(pixels)
+        grid = replace(grid_of(pixels), exact=not halvings)
         corner = tuple(float(v) for v in (pixels.corner[0] - self.cutouts.corner[0]).tolist())
         counts = self.options.likelihood == "poisson"
         root = (pixels.ivar > 0).to(pixels.ivar) if counts else pixels.ivar.sqrt()
@@ -69,14 +75,40 @@ class Setup:
             poisson=counts,
         )
 
+    def _trimmed(self) -> tuple[int, int]:
+        height, width = needed_frames(self.cutouts).max(0).tolist()
+        return height, width
+
+    def fits_in(self, guess: Tensor) -> Tensor:
+        """How often (B,) the frame may be halved so that galaxies of slots `guess` (B, L) are still well within."""
+        frame, middle = self._trimmed(), [length // 2 for length in self.cutouts.frame]
+        reach = torch.zeros(len(guess), 2, dtype=guess.dtype, device=guess.device)  # along y and x
+        for component, place in zip(self.plan.model.components, self.plan.layout.places, strict=True):
+            names = [slot.name for slot in component.slots]
+            local = guess[:, place]
+            radius = torch.zeros_like(guess[:, 0])
+            if component.scale_radius:
+                radius = WELL_WITHIN * torch.exp(local[:, names.index(component.scale_radius)])
+            for axis, name in enumerate("yx"):
+                if name in names:
+                    off = (local[:, names.index(name)] - middle[axis]).abs()
+                    reach[:, axis] = torch.maximum(reach[:, axis], off + radius)
+        times = torch.zeros(len(guess), dtype=torch.int64, device=guess.device)
+        for halvings in range(1, 16):
+            half = torch.tensor([(length >> halvings) / 2 for length in frame], dtype=reach.dtype, device=reach.device)
+            if min(frame) >> halvings < SMALLEST_FRAME:
+                break
+            times[(reach <= half).all(1)] = halvings
+        return times
+
     def offset(self) -> Tensor:
         """(B, C, L) what does not move."""
         shape = (len(self.index), len(self.plan.bands), self.plan.layout.size)
         fixed = torch.zeros(shape, dtype=torch.float64, device=self._device)
         for slot, values in self.plan.values("fixed", self.index):
             columns = values[:, None] if values.ndim == 1 else values
-            for band, among_all in enumerate(self.plan.among_all):
-                fixed[:, band, slot] = self._to_fit(slot, columns[:, min(among_all, columns.shape[1] - 1)])
+            for band, place in enumerate(among_all(self.plan)):
+                fixed[:, band, slot] = self._to_fit(slot, columns[:, min(place, columns.shape[1] - 1)])
         if self.reference is not None:
             self._from_reference(fixed, self.reference)
         return self.plan.offset(fixed)
@@ -238,8 +270,8 @@ class Setup:
             known = np.isfinite(mean) & np.isfinite(sigma)
             each = mean.shape[1] > 1
             if each:
-                mean, sigma, known = (v[:, self.plan.among_all] for v in (mean, sigma, known))
-            elif self.reference is not None and self.plan.same_everywhere(slot_at):
+                mean, sigma, known = (v[:, among_all(self.plan)] for v in (mean, sigma, known))
+            elif self.reference is not None and same_everywhere(self.plan, slot_at):
                 continue  # the first set has it
             for band in range(mean.shape[1]):
                 use = known[:, band]

@@ -50,13 +50,8 @@ class Optimum:
             index=np.repeat(self.index, times),
             problem=self.problem.rows(rows),
             vector=self.vector[rows],
-            limits=_some(self.limits, rows),
+            limits=self.limits.rows(rows),
         )
-
-
-def _some(limits: Limits, rows: Tensor) -> Limits:
-    free = limits.free if limits.free.ndim == 1 else limits.free[rows]
-    return replace(limits, lower=limits.lower[rows], upper=limits.upper[rows], free=free)
 
 
 def chosen(fit: Fit, rows: Any) -> NDArray[np.int64]:

@@ -107,6 +107,18 @@ def unit_rows(layout: Layout, local: Tensor, grid: FourierGrid) -> Tensor:
     return rows
 
 
+def unit_images(layout: Layout, local: Tensor, grid: FourierGrid) -> Tensor:
+    """The rows (B, C, A, H, W) of `unit_rows` for the A linear slots only: no slopes are drawn."""
+    bands = grid.transfer.shape[1]
+    found = []
+    for component, place in zip(layout.model.components, layout.places, strict=True):
+        count = sum(component.linear)
+        rows = torch.empty(len(local), bands, count, *grid.frame, device=local.device)
+        component.unit_rows(shared(local[..., place]), grid, rows)
+        found.append(rows)
+    return torch.cat(found, 2) if len(found) > 1 else found[0]
+
+
 def shared(values: Tensor) -> Tensor:
     """Values (B, K, R) with K = 1 where all bands have the same shape; fluxes do not count, for rows have unit flux."""
     if values.shape[1] > 1 and bool((values[:, 1:, 1:] == values[:, :1, 1:]).all()):
