@@ -203,7 +203,8 @@ def _smooth(part: int, component: Symmetric, slots: list[Tensor], job: Job, canv
     values = torch.stack([torch.ones_like(slots[0]), *slots], 1)[which]
     spectra, folded, copies = component.drawn(values, canvas.grid.rows(which), derivatives=False)
     weight = job.fluxes[which, part].to(torch.float32)
-    return [Smooth(part, which, weight, spectra[0], folded, copies[:, :1], values[:, 1:3])]
+    drawn = copies.pixels(0, len(which), slice(0, 1))
+    return [Smooth(part, which, weight, spectra[0], folded, drawn, values[:, 1:3])]
 
 
 def _scaled(job: Job, part: int, factor: Tensor) -> Job:
