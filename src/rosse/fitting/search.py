@@ -17,12 +17,11 @@ FIRST_TOLERANCE = 0.1  # what is left of chi^2 when fewer pixels have told all t
 OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where a fit did not converge
 # A sum of two has several valleys: these starts are raced on few pixels.
 PAIR_STARTS = (
-    Trial(inner=0.12, outer=0.8, index=2.0),
+    Trial(inner=0.3, outer=1.3),
     Trial(inner=0.9, outer=0.8, index=2.0),
     Trial(inner=0.9, outer=1.3, index=0.5),
-    Trial(inner=0.5, outer=1.3),
 )
-FIRST_HEAT, SECOND_HEAT = 6, 8  # evaluations: all starts have the first, the two lowest of them the second
+RACE = 8  # evaluations that each of them gets
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,18 +95,12 @@ def _race(problem: JointProblem, start: _Start) -> tuple[Tensor, Tensor]:
     begun = [with_best_fluxes(vector, problem) for vector in start.vectors]
     if len(begun) == 1:
         return begun[0], torch.ones(len(begun[0]), dtype=torch.int32, device=begun[0].device)
-    heats = [_run(problem, vector, start.limits, FIRST_HEAT) for vector in begun]
-    order = torch.stack([heat.chi2.nan_to_num(torch.inf) for heat in heats]).argsort(0)
-    vectors = torch.stack([heat.vector for heat in heats])
-    each = torch.arange(vectors.shape[1], device=vectors.device)
-    first, second = (_run(problem, vectors[order[k], each], start.limits, SECOND_HEAT) for k in (0, 1))
-    best = first.lower(second)
-    steps = torch.stack([heat.evaluations for heat in heats]).sum(0, dtype=torch.int32)
-    return best.vector, best.evaluations + steps + len(begun)
-
-
-def _run(problem: JointProblem, vector: Tensor, limits: Limits, most: int) -> Minimum:
-    return minimise(problem.evaluate, vector, limits, max_iterations=most, tolerance=FIRST_TOLERANCE)
+    best: Minimum | None = None
+    for vector in begun:
+        other = minimise(problem.evaluate, vector, start.limits, max_iterations=RACE, tolerance=FIRST_TOLERANCE)
+        best = other if best is None else best.lower(other)
+    assert best is not None
+    return best.vector, best.evaluations + len(begun)
 
 
 def _finish(problem: JointProblem, vector: Tensor, limits: Limits, options: FitOptions) -> Minimum:
