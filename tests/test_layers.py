@@ -21,7 +21,7 @@ PACKAGE = Path(rosse.__file__).parent
 
 # Lowest first. The files of the ground floor are one room; above it every name is a room of its own.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "surveys", "cutouts", "status", "tables"),
+    ("errors", "surveys", "cutouts", "status", "tables", "tree"),
     ("light", "io", "store", "nets"),
     ("sky",),
     ("detection", "fitting", "shapes", "votes", "latent", "transfer", "restoration", "parts"),

@@ -13,6 +13,7 @@ _PUBLIC = {
     "Survey": "rosse.surveys",
     "SURVEYS": "rosse.surveys",
     "Status": "rosse.status",
+    "Tree": "rosse.tree",
     "RosseError": "rosse.errors",
     "InputError": "rosse.errors",
     "OptionError": "rosse.errors",
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from rosse.store import open_catalogue as open_catalogue
     from rosse.surveys import SURVEYS as SURVEYS
     from rosse.surveys import Survey as Survey
+    from rosse.tree import Tree as Tree
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names above
 

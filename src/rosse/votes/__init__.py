@@ -1,0 +1,1 @@
+"""What people see in galaxies: decision trees and the votes of volunteers."""
