@@ -80,7 +80,7 @@ def test_only_what_stands_between_the_markers_is_replaced(report, tmp_path: Path
         report.publish(page, "new")
 
 
-@pytest.mark.parametrize("script", ["fit.py", "roofline.py"])
+@pytest.mark.parametrize("script", ["fit.py", "roofline.py", "sky_realism.py"])
 def test_the_page_has_a_place_for_the_figures(script: str) -> None:
     text = (BENCH.parent / "docs" / "benchmarks.md").read_text()
     assert re.search(rf"<!-- figures of bench/{script} -->.*<!-- end of the \w+ -->", text, flags=re.DOTALL)
@@ -99,3 +99,47 @@ def test_one_command_measures_rosse_on_galaxies_of_its_own() -> None:
         errors = [float(cell.removesuffix("%")) for cell in line[5:9]]
         assert np.isfinite(errors).all()
     assert abs(float(single[9].removesuffix("%"))) < 10  # bias of n: starts at 2, truth is 0.5 to 6
+
+
+@pytest.fixture
+def sky_measures(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return pytest.importorskip("sky_measures")
+
+
+def test_measures_of_pictures_are_those_of_a_known_gaussian(sky_measures) -> None:
+    y, x = np.indices((64, 64)) - 31.5
+    u, v = (x + y) / np.sqrt(2), (y - x) / np.sqrt(2)
+    light = np.exp(-0.5 * ((u / 6) ** 2 + (v / 3) ** 2))
+    picture = np.rint(np.stack([200 * light, 150 * light, 100 * light], -1)).astype(np.uint8)
+    size, ratio, colour, _, asymmetry, _, _ = sky_measures.measures(picture.astype(float))
+    assert 0.4 < ratio < 0.6
+    assert 4 < 64 * size < 5.5  # the radius of half the light is near 1.18 times the mean dispersion
+    assert abs(colour - 2.5 * np.log10(2)) < 0.1
+    assert asymmetry < 0.05
+    even = sky_measures.gini(np.ones(50))
+    single = sky_measures.gini(np.eye(1, 50)[0])
+    assert abs(even) < 1e-9
+    assert abs(single - 1) < 1e-9
+
+
+@pytest.mark.slow
+def test_one_command_holds_the_virtual_sky_against_the_real_one(real_data: Path) -> None:
+    pytest.importorskip("galsim", reason="spectra come with GalSim: pip install 'rosse[sky]'")
+    options = ["--data", real_data, "--count", "256", "--epochs", "1"]
+    done = subprocess.run(
+        [sys.executable, BENCH / "sky_realism.py", *options], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {cells(line)[0]: cells(line) for line in done.stdout.splitlines() if line.startswith("|")}
+    figures = [float(row[1]) for name, row in rows.items() if "Galaxy Zoo 1," in name or "EFIGI," in name]
+    assert len(figures) == 2
+    assert all(-1 <= figure <= 1 for figure in figures)
+    found = [float(cell.split()[0]) for cell in rows["spiral"][2:]]
+    assert abs(sum(found) - 100) < 2
+    for name in sky_measures_names():
+        assert 0 <= float(rows[name][3]) <= 1
+
+
+def sky_measures_names() -> tuple[str, ...]:
+    return ("size", "axis ratio", "colour", "concentration", "asymmetry", "Gini", "M20")

@@ -1,0 +1,181 @@
+"""The virtual sky against the real one: does a network that only ever saw virtual galaxies understand real ones?
+
+    python bench/sky_realism.py [--data DIR] [--count 6000] [--epochs 8] [--seeds 1] [--out docs/benchmarks.md]
+
+Virtual galaxies are drawn as two real sets of SDSS colour pictures show theirs (bench/sky_pictures.py); one small
+network is trained on them and on nothing else (bench/sky_network.py) and then judges all real pictures: the class of
+Galaxy Zoo 1 (balanced accuracy) and the Hubble stage of EFIGI (Spearman's rank correlation). Its training has a fixed
+length, no real label is read before it has ended, and the numbers of all seeds are averaged. Sizes, shapes, colours and
+structure of the real and the virtual pictures, measured by the same code, stand beside that.
+
+The real pictures are no part of the project; ROSSE_REAL_DATA or --data names the folder with `gz1-sdss` and `efigi`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.stats import spearmanr
+
+from machine import machine
+from report import publish
+from sky_measures import QUANTILES, comparison, measured
+from sky_network import judged, train
+from sky_pictures import CLASSES, SEEN, SIDE, made
+
+BEGIN, END = "<!-- figures of bench/sky_realism.py -->", "<!-- end of the realism -->"
+CLASS_OF = {"elliptical": 0, "edge-on": 1, "spiral-clockwise": 2, "spiral-anticlockwise": 2}  # others are left out
+FIRST_SEED = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Real:
+    """Pictures (N, 64, 64, 3) uint8 of a real set, and what experts say: class or Hubble stage, (N,)."""
+
+    pictures: np.ndarray
+    truth: np.ndarray
+
+
+def real_set(folder: Path, key: str, truth: dict[str, float]) -> Real:
+    """A set whose `labels.csv` names pictures in the column `key`; those not in `truth` are left out."""
+    names = list(truth)
+    small = [Image.open(folder / "images" / f"{name}.jpg").convert("RGB") for name in names]
+    pictures = np.stack([np.asarray(each.resize((SEEN, SEEN), Image.Resampling.BOX)) for each in small])
+    return Real(pictures=pictures, truth=np.array([truth[name] for name in names]))
+
+
+def labels(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def galaxy_zoo(data: Path) -> Real:
+    classes = {r["objid"]: r["class"] for r in labels(data / "gz1-sdss")}
+    truth = {name: CLASS_OF[each] for name, each in classes.items() if each in CLASS_OF}
+    return real_set(data / "gz1-sdss", "objid", truth)
+
+
+def efigi(data: Path) -> Real:
+    return real_set(data / "efigi", "pgc", {r["pgc"]: float(r["T"]) for r in labels(data / "efigi")})
+
+
+def confusion(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """(3, 3) galaxies by class: truth down, found across."""
+    return np.array([[np.sum((truth == i) & (found == j)) for j in range(len(CLASSES))] for i in range(len(CLASSES))])
+
+
+def balanced(matrix: np.ndarray) -> float:
+    """Mean over the classes of the share that is found right."""
+    return float(np.mean(np.diag(matrix) / matrix.sum(1)))
+
+
+def virtual(options: argparse.Namespace, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Pictures, classes and stages of both framings."""
+    out = {}
+    for place, name in enumerate(("gz1", "efigi")):
+        pictures, table = made(name, options.count, 2 * seed + place, options.cache)
+        out[name] = pictures, np.asarray(table["label"]), np.asarray(table["stage"], dtype=float)
+    return out
+
+
+def scores(options: argparse.Namespace, sets: dict, real: dict[str, Real]) -> list[tuple[np.ndarray, float]]:
+    """Confusion matrix and rank correlation of each seed."""
+    pictures, label, stage = (np.concatenate([sets[name][i] for name in sets]) for i in range(3))
+    out = []
+    for seed in range(options.seeds):
+        network = train(pictures, label, stage, epochs=options.epochs, seed=FIRST_SEED + seed)
+        chance, _ = judged(network, real["gz1"].pictures)
+        _, found = judged(network, real["efigi"].pictures)
+        matrix = confusion(real["gz1"].truth, chance.argmax(1))
+        out.append((matrix, float(spearmanr(found, real["efigi"].truth).statistic)))
+        print(f"seed {seed}: balanced accuracy {balanced(matrix):.3f}, rank correlation {out[-1][1]:.3f}", flush=True)
+    return out
+
+
+def score_table(found: list[tuple[np.ndarray, float]]) -> list[str]:
+    accuracy, rank = np.array([balanced(m) for m, _ in found]), np.array([r for _, r in found])
+    matrix = sum(m for m, _ in found) / len(found)
+    share = matrix / matrix.sum(1, keepdims=True)
+    lines = ["| what | figure | range over seeds | aim |", "|---|---:|---:|---:|"]
+    for name, values, aim in (
+        ("class of Galaxy Zoo 1, balanced accuracy", accuracy, 0.80),
+        ("Hubble stage of EFIGI, rank correlation", rank, 0.75),
+    ):
+        lines.append(f"| {name} | {values.mean():.3f} | {values.min():.3f} to {values.max():.3f} | {aim:.2f} |")
+    lines += ["", "| Galaxy Zoo 1 says | galaxies | " + " | ".join(f"found {c}" for c in CLASSES) + " |",
+              "|---|---:|" + "---:|" * len(CLASSES)]  # fmt: skip
+    for row, name in enumerate(CLASSES):
+        cells = " | ".join(f"{100 * s:.0f} %" for s in share[row])
+        lines.append(f"| {name} | {matrix[row].sum():.0f} | {cells} |")
+    return lines
+
+
+def likeness_table(name: str, rows: list) -> list[str]:
+    low, middle, high = QUANTILES
+    head = f"| {name} | real: {low}, {middle}, {high} % | virtual: {low}, {middle}, {high} % | KS distance |"
+    lines = ["", head, "|---|---:|---:|---:|"]
+    for what, real, ours, distance in rows:
+        cells = [", ".join(f"{v:.2f}" for v in values) for values in (real, ours)]
+        lines.append(f"| {what} | {cells[0]} | {cells[1]} | {distance:.2f} |")
+    return lines
+
+
+def like_real(name: str, sets: dict, real: Real) -> np.ndarray:
+    """Virtual pictures in the shares of the real set's classes or stages, so that looks are compared, not shares."""
+    pictures, label, stage = sets[name]
+    mine = label if name == "gz1" else np.rint(np.where(np.isfinite(stage), stage, -99)).clip(-99, 11)
+    theirs = real.truth if name == "gz1" else np.maximum(real.truth, -5)
+    share = {t: np.mean(theirs == t) / max(np.sum(mine == t), 1) for t in np.unique(theirs)}
+    weight = np.array([share.get(t, 0.0) for t in mine])
+    rows = np.random.default_rng(0).choice(len(mine), min(len(mine), 2000), p=weight / weight.sum())
+    edge = (SIDE - SEEN) // 2
+    return pictures[rows, edge : edge + SEEN, edge : edge + SEEN]
+
+
+def arguments(given: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    here = Path(__file__).resolve().parents[1]
+    parser.add_argument("--data", type=Path, default=os.environ.get("ROSSE_REAL_DATA", here.parent / "shared" / "data"))
+    parser.add_argument("--count", type=int, default=6000, help="virtual galaxies in each framing")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=1, help="networks to be trained, whose figures are averaged")
+    parser.add_argument("--sky-seed", type=int, default=1, help="of the virtual galaxies")
+    parser.add_argument("--cache", type=Path, help="keep the drawn pictures here; delete it when the sky changes")
+    parser.add_argument("--out", type=Path, help="page that shows the tables")
+    return parser.parse_args(given)
+
+
+def main(given: list[str] | None = None) -> None:
+    options = arguments(given)
+    if not (Path(options.data) / "gz1-sdss").is_dir():
+        raise SystemExit(f"{options.data} has no gz1-sdss; --data or ROSSE_REAL_DATA names the folder that has")
+    began = time.perf_counter()
+    sets = virtual(options, options.sky_seed)
+    drawn = time.perf_counter() - began
+    real = {"gz1": galaxy_zoo(Path(options.data)), "efigi": efigi(Path(options.data))}
+    found = scores(options, sets, real)
+    trained = (time.perf_counter() - began - drawn) / options.seeds
+    lines = [
+        f"On {machine()}; {options.count} virtual galaxies in each framing drawn in {drawn / 60:.1f} min; each of "
+        f"{options.seeds} networks trained {options.epochs} times over them and applied in {trained / 60:.1f} min.", "",
+        *score_table(found),
+    ]  # fmt: skip
+    for name, each in real.items():
+        some = np.random.default_rng(1).permutation(len(each.truth))[:2000]
+        rows = comparison(measured(each.pictures[some]), measured(like_real(name, sets, each)))
+        lines += likeness_table({"gz1": "Galaxy Zoo 1", "efigi": "EFIGI"}[name], rows)
+    text = "\n".join(lines)
+    print(text)
+    if options.out:
+        publish(options.out, text, begin=BEGIN, end=END)
+
+
+if __name__ == "__main__":
+    main()
