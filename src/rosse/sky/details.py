@@ -34,19 +34,26 @@ def _absent(known: Columns) -> Columns:
 
 
 def _arms(draws: Draws, of_type: Integers, known: Columns) -> Columns:
-    """Arms begin at the bar's end or at half a scale length, and fade at three to four scale lengths."""
+    """Arms begin at the bar's end or at half a scale length, and fade at three to four scale lengths or earlier.
+
+    An arm can be followed over half a turn to a little more than one, as in pictures of the galaxies that Kennicutt
+    1981 (doi:10.1086/113064) measured; tight arms begin farther out, so that they end in the outer disc all the same.
+    """
     armed = known["arm_count"] > 0
     scale_length = known["disc_r_e"] / SCALE_LENGTHS
     pitch = draws.normal("pitch", relations.pitch_angle(known["t_type"]), 5.0)
     pitch = 5.0 + np.abs(pitch - 5.0)  # what the scatter makes tighter than 5 degrees is folded back
     disturbed = is_type(of_type, "merger")
     pitch = np.where(disturbed, np.minimum(pitch * 1.4, 50.0), pitch)
-    start = np.where(known["bar_share"] > 0, known["bar_length"], scale_length * draws.uniform("arm start", 0.3, 0.8))
-    reach = np.maximum(scale_length * draws.uniform("arm reach", 2.8, 4.2), 1.6 * start)
+    growth = np.exp(np.tan(np.radians(pitch)) * 2 * np.pi * draws.uniform("arm turns", 0.5, 1.2))  # of its radius
+    reach = scale_length * draws.uniform("arm reach", 2.8, 4.2)
+    inner = np.maximum(scale_length * draws.uniform("arm start", 0.3, 0.8), 0.8 * reach / growth)
+    start = np.where(known["bar_share"] > 0, known["bar_length"], np.minimum(inner, 1.6 * scale_length))
+    reach = np.maximum(np.minimum(reach, start * growth), 1.6 * start)
     values = {
         "arm_pitch": pitch,
         "arm_phase": draws.uniform("arm phase", 0, 360),
-        "arm_width": draws.uniform("arm width", 0.16, 0.4),
+        "arm_width": draws.uniform("arm width", 0.22, 0.5),
         "arm_start": start,
         "arm_reach": reach,
     }
@@ -65,7 +72,7 @@ def _disorder(draws: Draws, of_type: Integers, known: Columns) -> Columns:
     usual = np.interp(stage, [-3, 1, 5, 8, 10], [0.03, 0.06, 0.10, 0.18, 0.22])
     usual = np.where(known["merger_stage"] >= 2, 0.3, usual)
     lopsided = np.minimum(usual * draws.scatter("lopsided", 0.25), 0.6)
-    patchy = np.interp(stage, [0, 3, 7, 8.5, 10], [0.0, 0.05, 0.2, 0.5, 0.65]) * draws.scatter("disorder", 0.15)
+    patchy = np.interp(stage, [0, 3, 7, 8.5, 10], [0.0, 0.05, 0.15, 0.3, 0.45]) * draws.scatter("disorder", 0.15)
     patchy = np.where(is_type(of_type, "dwarf"), 0.5 * patchy, patchy)
     patchy = np.where(known["merger_stage"] == 3, patchy + 0.3, patchy)
     return {

@@ -134,9 +134,10 @@ def thickness(t_type: Array) -> Array:
     """Scale height over scale length of discs; scatter 0.1 dex.
 
     de Grijs 1998 (doi:10.1046/j.1365-8711.1998.01896.x), Fig. 5, and Kregel+2002 (doi:10.1046/j.1365-8711.2002.05556.x,
-    mean of 0.137): early types are twice as thick as late ones.
+    mean of 0.137): early types are twice as thick as late ones. Irregulars are thick: axis ratios of 0.4 and more
+    (Sanchez-Janssen+2010, doi:10.1111/j.1745-3933.2010.00883.x).
     """
-    return np.interp(t_type, [-3, 0, 3, 7, 10], [0.24, 0.19, 0.145, 0.11, 0.22])
+    return np.interp(t_type, [-3, 0, 3, 7, 8, 10], [0.24, 0.19, 0.145, 0.11, 0.13, 0.4])
 
 
 def bar_over_scale_length(t_type: Array) -> Array:

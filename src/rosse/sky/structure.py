@@ -136,7 +136,8 @@ def _rings(draws: Draws, of_type: Integers, stage: Array) -> Columns:
     chance_of = np.interp(stage, [-3, -0.5, 0, 3, 4, 6, 8], [0.10, 0.14, 0.18, 0.18, 0.08, 0.04, 0.02])
     chance_of = np.where(is_type(of_type, "spiral", "lenticular", "edge_on"), chance_of, 0.0)
     ringed = draws.happens("ring", chance_of)
-    return {"ring_share": np.where(ringed, 0.08 * draws.scatter("ring share", 0.2), 0.0)}
+    share = np.interp(stage, [-1, 1], [0.025, 0.06]) * draws.scatter("ring share", 0.25)
+    return {"ring_share": np.where(ringed, share, 0.0)}
 
 
 def _clumps(draws: Draws, of_type: Integers, stage: Array, offset: Array) -> Columns:
@@ -149,7 +150,7 @@ def _clumps(draws: Draws, of_type: Integers, stage: Array, offset: Array) -> Col
     number = number * 10 ** (0.15 * offset) * draws.scatter("clumps", 0.2)
     number = np.where(is_type(of_type, "dwarf", "low_surface_brightness"), 0.4 * number, number)
     count = np.where(stage > 0, np.rint(number), 0.0)
-    share = np.interp(stage, [1, 5, 8, 10], [0.004, 0.015, 0.03, 0.08]) * draws.scatter("clump share", 0.25)
+    share = np.interp(stage, [1, 5, 8, 10], [0.004, 0.012, 0.02, 0.04]) * draws.scatter("clump share", 0.25)
     share = np.where(is_type(of_type, "low_surface_brightness"), 0.4 * share, share)
     return {"clump_count": count, "clump_share": np.where(count > 0, np.minimum(share, 0.4), 0.0)}
 
