@@ -54,6 +54,7 @@ _PUBLIC = {
     "read_cutouts": "rosse.io",
     "Population": "rosse.sky.population",
     "observe": "rosse.sky.observe",
+    "volunteers": "rosse.sky.volunteers",
     "open_catalogue": "rosse.store",
     "Catalogue": "rosse.store",
 }
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from rosse.light.sky import Sky as Sky
     from rosse.sky.observe import observe as observe
     from rosse.sky.population import Population as Population
+    from rosse.sky.volunteers import volunteers as volunteers
     from rosse.status import Status as Status
     from rosse.store import Catalogue as Catalogue
     from rosse.store import open_catalogue as open_catalogue
