@@ -138,31 +138,30 @@ class Canvas:
             light = grid.aliases.light(response, folded, layer.centre[:, None])
             out = out * grid.aliases.own
             grid.aliases.add(out[:, :, None], light)
-        spectra.index_add_(0, layer.which, out)
-        copies.index_add_(0, layer.which, layer.weight[..., None, None] * layer.copies)
+        rows = _side_by_side(layer.which)
+        spectra[rows] += out
+        copies[rows] += layer.weight[..., None, None] * layer.copies
 
     def _add_points(self, spectra: Tensor, layer: Points) -> None:
         grid = self.grid.rows(layer.which)
         own = clump_spectra(layer.clumps, layer.light, grid.ky, grid.kx)
-        spectra.index_add_(0, layer.which, grid.shifted(layer.centre[:, None]) * own)
+        spectra[_side_by_side(layer.which)] += grid.shifted(layer.centre[:, None]) * own
 
     def _add_fine(self, spectra: Tensor, layers: list[Fine]) -> None:
         """All of the finer grid: summed there, band by band, and transformed once."""
         which = torch.unique(torch.cat([layer.which for layer in layers]))
         bands, shape = spectra.shape[1], layers[0].light.shape[1:]
         total = torch.zeros(len(which), bands, *shape, device=spectra.device)
-        whole = len(which)
         for layer in layers:
-            at = torch.searchsorted(which, layer.which)
-            every = len(at) == whole
+            rows = _side_by_side(torch.searchsorted(which, layer.which))
             for band in range(bands):
                 light = layer.light if layer.screen is None else layer.light * layer.screen[:, band]
                 weight = layer.weight[:, band, None, None]
-                if every:
-                    total[:, band].addcmul_(light, weight)
+                if isinstance(rows, slice):
+                    total[rows, band].addcmul_(light, weight)
                 else:
-                    total[:, band].index_add_(0, at, light * weight)
-        spectra.index_add_(0, which, self._through(total, self.grid.rows(which)))
+                    total[rows, band] += light * weight
+        spectra[_side_by_side(which)] += self._through(total, self.grid.rows(which))
 
     def _through(self, images: Tensor, grid: FourierGrid) -> Tensor:
         """Spectra (M, C, Ky, Kx) of fine images as the instrument passes them.
@@ -178,6 +177,14 @@ class Canvas:
             seen = _at(torch.fft.rfft2(images), y[:, None], x[None, :], rows)
         passed: Tensor = seen * (grid.transfer / self.fine**2)
         return passed
+
+
+def _side_by_side(rows: Tensor) -> slice | Tensor:
+    """Rows, each of them once, as a slice where there is no other row between them: a view instead of a copy."""
+    first, count = int(rows[0]), len(rows)
+    if int(rows[-1]) - first + 1 == count:  # they are in order
+        return slice(first, first + count)
+    return rows
 
 
 def _at(spectra: Tensor, y: Tensor, x: Tensor, rows: int) -> Tensor:

@@ -19,6 +19,7 @@ PATCHES = 1.1  # scatter of ln brightness of a disc that is nothing but patches
 GRAIN = 0.10  # share of patches in every disc that has arms: no disc of gas and dust is smooth
 THINNER, LONGER = 0.5, 1.35  # the young disc over the old one (Bizyaev & Mitronova 2009; MacArthur+2004)
 THINNEST_LAYER = 0.7  # pixels, height of a disc seen edge-on: a thinner one is drawn so thick
+SOFT = 0.5  # pixels: how far from the axes the difference between boxy and elliptic isophotes begins
 SMALLEST = 1e-3  # pixels: a smaller half-light radius is a point
 
 
@@ -155,7 +156,8 @@ def bulge_light(galaxies: Galaxies, along: Tensor, across: Tensor, *, boxy: bool
     """
     g = galaxies
     q = torch.where(g["bulge_q"] > 0, g["bulge_q"], 1.0).clamp_min(0.05)
-    x, y = along.abs() + 0.02, across.abs() / q + 0.02  # a cusp has no value at the centre
+    # No grid samples a cusp; both kinds are softened alike, so that their difference has none.
+    x, y = torch.sqrt(along.square() + SOFT**2), torch.sqrt(across.square() + SOFT**2) / q
     if not boxy:
         return sersic_light(0.5 * torch.log(x * x + y * y), g["bulge_r_e"], g["bulge_n"], q)
     c = torch.where(g["bulge_boxiness"].abs() < BOXY_FROM, 2.0, 2 + g["bulge_boxiness"]).clamp(1.0, 6.0)

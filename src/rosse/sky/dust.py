@@ -33,7 +33,9 @@ def mixed(depth: Tensor) -> Tensor:
 
     ``(1 - exp(-tau)) / tau`` (Disney, Davies & Phillipps 1989, MNRAS 239, 939, the slab).
     """
-    return torch.where(depth > 1e-3, -torch.expm1(-depth) / depth.clamp_min(1e-3), 1 - depth / 2)  # 0 / 0 at 0
+    some = depth.clamp_min(1e-6)  # 0 / 0 at 0
+    share: Tensor = torch.neg(some).expm1_().div_(some).neg_()
+    return share
 
 
 def half_behind(depth: Tensor) -> Tensor:

@@ -85,10 +85,14 @@ class Job:
 
 
 def grouped(job: Job, most: int) -> Iterable[Tensor]:
-    """Indices of galaxies to be drawn together: of like structure, at most `most` at a time."""
+    """Indices of galaxies to be drawn together: of like structure, at most `most` at a time.
+
+    Those with and without arms are apart, because the pattern of arms is most of the work.
+    """
     needs, edge_on = _needs_grid(job), _edge_on(job)
     lit = (job.fluxes != 0).any(2)
-    key = needs.long() * 2 + (needs & edge_on).long()
+    armed = needs & (job.galaxies.columns["arm_count"] > 0)
+    key = needs.long() * 4 + (needs & edge_on).long() * 2 + (armed & ~edge_on).long()
     special = Structure(galaxies=job.galaxies).special_bulge & lit[:, BULGE]
     for there in (special, *(lit[:, part] for part in (ARMS, TIDES, RING, BAR, CLUMPS))):
         key = key * 2 + (there & needs).long()
@@ -159,9 +163,13 @@ def _structured(job: Job, canvas: Canvas, structure: Structure) -> list[Layer]:
         light, plain = structure.bulge(points, special)
         layers.append(Fine(BULGE, special, weight, light, through))
         layers.append(Fine(BULGE, special, -weight * at_centre[0][special], plain, None))
-    for part in (BAR, ARMS, RING):
-        if bool(lit[:, part].any()) and (part != ARMS or pattern is not None):
-            layers.append(Fine(part, every, flux[:, part], structure.light(part, points, pattern), screen))
+    if pattern is not None and bool(lit[:, ARMS].any()):
+        layers.append(Fine(ARMS, every, flux[:, ARMS], structure.light(ARMS, points, pattern), screen))
+    for part in (BAR, RING):
+        some = lit[:, part].nonzero()[:, 0]
+        if len(some):
+            light = structure.take(some).light(part, points.take(some), None)
+            layers.append(Fine(part, some, flux[some, part], light, None if screen is None else screen[some]))
     torn = lit[:, TIDES].nonzero()[:, 0]
     if len(torn):
         light = tide_light(galaxies.take(torn), dx[torn], dy[torn])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 Key = tuple[int, Tensor, str]
-BATCH = 128  # galaxies at a time: their pixels stay near the processor
+BATCH = 256  # galaxies at a time: their pixels stay near the processor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,7 +146,13 @@ def observe(
         raise OptionError("bands, frame, scale and noise are part of the view; give them there")
     if not len(population):
         raise InputError("a population of no rows cannot be observed")
-    return _stacked(list(observe_in_batches(population, survey, seed=seed, view=view or plain)))
+    telescope = Telescope.of(survey, view or plain)
+    key = population.seed if seed is None else seed
+
+    def look(rows: Population) -> Observation:
+        return telescope.look(rows.table(), drawn_with=population.seed, seed=key)
+
+    return _stacked(_side_by_side(look, list(_batches(population, BATCH))))
 
 
 def observe_in_batches(
@@ -167,9 +174,27 @@ def observe_in_batches(
     view = view or View()
     telescope = Telescope.of(survey, view)
     key = population.seed if seed is None else seed
-    for first in range(0, len(population), batch):
-        rows = population.rows(first, min(first + batch, len(population)))
+    for rows in _batches(population, batch):
         yield telescope.look(rows.table(), drawn_with=population.seed, seed=key)
+
+
+def _batches(population: Population, batch: int) -> Iterator[Population]:
+    for first in range(0, len(population), batch):
+        yield population.rows(first, min(first + batch, len(population)))
+
+
+def _side_by_side(look: Callable[[Population], Observation], batches: list[Population]) -> list[Observation]:
+    """Look at all batches, one on each of torch's threads: quicker than each of them on all cores."""
+    threads = min(torch.get_num_threads(), len(batches))
+    if threads <= 1:
+        return [look(batch) for batch in batches]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(look, batches))
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

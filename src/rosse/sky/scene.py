@@ -44,6 +44,10 @@ class Points(NamedTuple):
     across: Tensor
     plane: Plane
 
+    def take(self, index: Tensor) -> Points:
+        """Some of the galaxies."""
+        return Points(self.along[index], self.across[index], self.plane.take(index))
+
 
 def points_at(galaxies: Galaxies, along: Tensor, across: Tensor) -> Points:
     """Points at offsets along and across the line of nodes."""
@@ -79,7 +83,9 @@ class Structure:
     def take(self, index: Tensor) -> Structure:
         """Some of the galaxies, with the same random fields."""
         some = Structure(galaxies=self.galaxies.take(index))
-        some.__dict__.update(arms=self.arms.take(index), patches=self.patches.take(index))  # what is cached
+        for name in ("arms", "patches"):
+            if name in self.__dict__:  # what is cached
+                some.__dict__[name] = self.__dict__[name].take(index)
         return some
 
     def pattern(self, plane: Plane) -> Spiral | None:
