@@ -92,7 +92,10 @@ class Population:
         return self[start:stop]
 
     def table(self) -> Table:
-        """Everything that is known of each row: `rosse.sky.columns.COLUMNS`, with units and descriptions."""
+        """Everything that is known of each row: `rosse.sky.columns.COLUMNS`, with units and descriptions.
+
+        ``meta["seed"]`` is the seed.
+        """
         low, high = self.redshift
         chosen = select(
             float(self.limit), (float(low), float(high)), (float(self.log_mass[0]), float(self.log_mass[1]))
@@ -103,7 +106,9 @@ class Population:
             _block(self, chosen, shares, np.arange(low, min(low + _BLOCK, last), dtype=np.int64))
             for low in range(first, max(last, first + 1), _BLOCK)
         ]
-        return build_table(COLUMNS, {c.name: np.concatenate([block[c.name] for block in blocks]) for c in COLUMNS})
+        table = build_table(COLUMNS, {c.name: np.concatenate([block[c.name] for block in blocks]) for c in COLUMNS})
+        table.meta["seed"] = self.seed  # which random detail the galaxies are drawn with
+        return table
 
 
 def type_table(population: Population, chosen: Selection) -> Array:
