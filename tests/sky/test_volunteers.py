@@ -273,6 +273,15 @@ def test_a_disc_is_called_edge_on_as_it_is_inclined() -> None:
     assert np.mean(shares[2]) < 0.3 < np.mean(shares[4])
 
 
+def test_an_edge_on_disc_is_featured_where_it_is_resolved() -> None:
+    def featured(survey: str, z: float) -> float:
+        table = rosse.Population(40, seed=5, mix={"edge_on": 1.0}, limit=19.0, z=z).table()
+        return float(at("smooth-or-featured_featured-or-disk", opinions(look(table, survey)).probability).mean())
+
+    assert featured("decals", 0.03) > 0.7
+    assert featured("sdss", 0.15) < 0.4
+
+
 def test_arms_are_counted() -> None:
     """Of a grand design the right number leads; broken arms cannot be counted; neighbours are what is confused."""
     answers = [f"spiral-arm-count_{n}" for n in ("1", "2", "3", "4", "more-than-4")]

@@ -29,17 +29,23 @@ if TYPE_CHECKING:
 # light of known shape. A bar has one; arms and rings differ from galaxy to galaxy, and people see a picture whose
 # stretch shows half of what is there; an uneven disc has no shape to recognise, and a companion often is taken for
 # another galaxy, or a star, that happens to lie there.
-NOTICED = {"arms": 10.0, "bar": 5.0, "ring": 12.0, "clumps": 9.0, "tides": 10.0, "companion": 15.0, "uneven": 25.0}
-STEEPNESS = 2.0  # of Weibull's function; observers differ, so it is less steep than that of one, 2 to 4
+NOTICED = {"arms": 9.6, "bar": 5.2, "ring": 12.0, "clumps": 9.5, "tides": 10.0, "companion": 15.0, "uneven": 27.0}
+# Of Weibull's function. People differ, so it is less steep than that of one, 3.5 (Robson & Graham 1981, Vision Res.
+# 21, 409).
+STEEPNESS = 2.0
 COMPANION_IS_FEATURE = 0.3  # who notices a second galaxy calls the first one featured
-EDGE_IS_FEATURE = 0.28  # who sees an edge-on disc calls it a disk; the others say smooth and cigar-shaped
+# Who sees an edge-on disc calls it a disk if it is well resolved, from about so many times the PSF's core: one that is
+# not has no bulge or dust to be seen, and most people say smooth and cigar-shaped.
+EDGE_IS_FEATURE, EDGE_RESOLVED = 0.85, 7.5
 DISC_IS_FEATURE = 0.03  # who calls a bright disc without any structure a disk
 VAGUE = 0.045  # who finds something in anything: an elliptical's share of featured votes
 ARTEFACT = 0.06  # who calls any galaxy a star or artefact
 STAR_IS_ARTEFACT, SPOILED_IS_ARTEFACT = 0.75, 0.7  # who calls a star one, and a wholly spoiled image
 LAPSE = 0.04  # share of answers given at random (Wichmann & Hill 2001, Percept. Psychophys. 63, 1293)
 
-EDGE_ON_RATIO, EDGE_ON_SCATTER = 0.31, 0.03  # axis ratio of a disc as seen: 0.31 is 76 degrees for a thickness of 0.2
+EDGE_ON_RATIO, EDGE_ON_SCATTER = 0.3, 0.03  # axis ratio of a disc as seen: 0.31 is 76 degrees for a thickness of 0.2
+BAR_OR_DISC = 0.1  # by how much the isophotes' axis ratio may correct that of the disc
+SPIRAL_RATIO, SPIRAL_SCATTER = 0.28, 0.04  # axis ratio of a disc from which a spiral can be recognised as one
 ROUNDED, ROUNDED_SCATTER = (0.4, 0.78), 0.07  # axis ratio: cigar-shaped, in between, completely round
 # log10 of the bulge's share: none, small, moderate, large, dominant
 BULGES, BULGE_SCATTER = (-2.6, -0.85, -0.45, -0.2), 0.13
@@ -147,6 +153,7 @@ class _Look:
     truth: Table
     noticed: dict[str, Array]
     edge_on: Array
+    edge_is_feature: Array  # of those who see an edge-on disc
     nothing: Array = field(repr=False)  # nothing but the disc's being edge-on makes it featured
 
     @classmethod
@@ -158,23 +165,29 @@ class _Look:
         clarity["clumps"] = np.where(armed, 0.0, clarity["clumps"])
         seen = {name: noticed(value, NOTICED[name]) for name, value in clarity.items()}
         disc = _column(truth, "disc_share") > 0
-        edge_on = disc * logistic((EDGE_ON_RATIO - what.disc_axis_ratio) / EDGE_ON_SCATTER)
-        reasons = dict(seen, companion=COMPANION_IS_FEATURE * seen["companion"])
+        # isophotes flatter than the disc's moments count, a little: a bar makes those of a disc seen from above flat
+        flatness = what.disc_axis_ratio - (what.disc_axis_ratio - what.axis_ratio).clip(0, BAR_OR_DISC)
+        edge_on = disc * logistic((EDGE_ON_RATIO - flatness) / EDGE_ON_SCATTER)
+        # arms seen from the side are lumps in a disc: a feature, but no spiral
+        open_view = logistic((flatness - SPIRAL_RATIO) / SPIRAL_SCATTER)
+        lumps, seen["arms"] = (1 - open_view) * seen["arms"], open_view * seen["arms"]
+        reasons = dict(seen, companion=COMPANION_IS_FEATURE * seen["companion"], lumps=lumps)
         nothing = np.prod([1 - value for value in reasons.values()], axis=0)
         disc_light = (1 - what.bulge_light).clip(0, 1) * disc * noticed(what.resolution, 3.0)
         nothing *= (1 - DISC_IS_FEATURE * disc_light) * (1 - VAGUE)
-        return cls(what=what, truth=truth, noticed=seen, edge_on=edge_on, nothing=nothing)
+        flat = EDGE_IS_FEATURE * noticed(what.resolution, EDGE_RESOLVED)
+        return cls(what=what, truth=truth, noticed=seen, edge_on=edge_on, edge_is_feature=flat, nothing=nothing)
 
     def column(self, name: str, missing: float = 0.0) -> Array:
         return _column(self.truth, name, missing)
 
     @property
     def featured(self) -> Array:
-        return 1 - self.nothing * (1 - EDGE_IS_FEATURE * self.edge_on)
+        return 1 - self.nothing * (1 - self.edge_is_feature * self.edge_on)
 
     @property
     def edge_on_if_featured(self) -> Array:
-        return self.edge_on * (1 - self.nothing * (1 - EDGE_IS_FEATURE)) / self.featured
+        return self.edge_on * (1 - self.nothing * (1 - self.edge_is_feature)) / self.featured
 
     def if_face_on(self, feature: str) -> Array:
         """Who noticed a feature among those who call the galaxy featured and not edge-on: they have other reasons."""
