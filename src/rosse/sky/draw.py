@@ -118,6 +118,7 @@ def draw(
     if psf is not None:
         _check_psf(psf, len(places), len(known.bands))
     grid = fourier_grid(frame, psf, bands=len(known.bands), oversampling=psf_oversampling, device=device)
+    grid = replace(grid, widest=True)  # parts share one grid, whose copies are then summed as finely as need be
     job = replace(job, centre=places)
     parts = _parts(job, grid) if also.parts else None
     return Drawn(
