@@ -34,7 +34,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # `import rosse` reaches every public name: only the floors above all of them may say it.
 PUBLIC_FLOOR = max(FLOOR_OF[module.split(".")[1]] for module in rosse._PUBLIC.values())
 
-TORCH_ROOMS = {"cutouts", "light", "sky", "fitting", "nets", "votes", "latent", "transfer", "restoration", "parts"}
+TORCH_ROOMS = {"cutouts", "light", "sky", "fitting", "shapes", "nets", "votes", "latent", "transfer"}
+TORCH_ROOMS |= {"restoration", "parts"}
 NEVER_TORCH = {"store", "app"}
 HEAVY = {"torch", "astropy", "sep", "matplotlib", "pandas", "scipy", "ray", "galsim"}  # not needed to print a help text
 

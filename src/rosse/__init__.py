@@ -47,6 +47,9 @@ _PUBLIC = {
     "JointFit": "rosse.fitting",
     "choose_model": "rosse.fitting.choose",
     "Choice": "rosse.fitting.choose",
+    "measure_shapes": "rosse.shapes",
+    "Shapes": "rosse.shapes",
+    "ShapeOptions": "rosse.shapes",
     "detect": "rosse.detection",
     "Detection": "rosse.detection",
     "open_mosaic": "rosse.io",
@@ -99,6 +102,9 @@ if TYPE_CHECKING:
     from rosse.light.radial_profiles import TruncatedSersic as TruncatedSersic
     from rosse.light.shaped import Shaped as Shaped
     from rosse.light.sky import Sky as Sky
+    from rosse.shapes import ShapeOptions as ShapeOptions
+    from rosse.shapes import Shapes as Shapes
+    from rosse.shapes import measure_shapes as measure_shapes
     from rosse.sky.observe import observe as observe
     from rosse.sky.population import Population as Population
     from rosse.sky.volunteers import volunteers as volunteers

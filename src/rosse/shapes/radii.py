@@ -1,0 +1,69 @@
+"""Petrosian radius, radii that hold a fraction of the light, concentration."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rosse.shapes.apertures import Curve
+
+TRIALS = 100  # radii at which a first crossing is looked for
+HALVINGS = 20  # to a millionth of the first interval
+
+
+def petrosian_ratio(curve: Curve, radius: Tensor, *, annulus: float) -> Tensor:
+    """Surface brightness at radii (B, M) over the mean inside them (Petrosian 1976; Lotz et al. 2004, eq. 4)."""
+    half = annulus / 2
+    edge = curve.mean((radius - half).clamp_min(0), radius + half)
+    return edge / curve.mean(torch.zeros_like(radius), radius)
+
+
+def petrosian_radius(curve: Curve, largest: Tensor, *, eta: float, annulus: float) -> Tensor:
+    """Smallest radius (B,), pixels, at which the ratio falls to `eta`; NaN where it does not within `largest` (B,).
+
+    The ratio is not monotonic in an image with noise or neighbours; the first of `TRIALS` radii at which it is below
+    `eta` brackets the root, as in Rodriguez-Gomez et al. (2019).
+    """
+    steps = torch.linspace(0, 1, TRIALS, dtype=largest.dtype, device=largest.device)
+    trial = annulus + steps * (largest - annulus)[:, None]
+    above = petrosian_ratio(curve, trial, annulus=annulus) > eta
+    high = (~above & (above.cumsum(1) > 0)).int().argmax(1)
+    found = high > 0
+    ends = [trial.gather(1, (high - i).clamp_min(0)[:, None]) for i in (1, 0)]
+
+    def too_small(radius: Tensor) -> Tensor:
+        return petrosian_ratio(curve, radius, annulus=annulus) > eta
+
+    root = bisect(too_small, ends[0], ends[1])[:, 0]
+    return torch.where(found, root, math.nan)
+
+
+def bisect(too_small, low: Tensor, high: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    """Where a condition on (B, M) numbers, true at `low`, stops to hold on the way to `high`."""
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        small = too_small(middle)
+        low, high = torch.where(small, middle, low), torch.where(small, high, middle)
+    return 0.5 * (low + high)
+
+
+def radius_of_fraction(curve: Curve, total_radius: Tensor, fraction: float) -> Tensor:
+    """Radius (B,) that holds a fraction of the light within `total_radius` (B,), pixels.
+
+    The first crossing among `TRIALS` radii, for a curve of growth falls where noise or a badly known sky is negative.
+    """
+    total = curve.at(total_radius[:, None])
+    steps = torch.linspace(0, 1, TRIALS, dtype=total.dtype, device=total.device)
+    trial = steps * total_radius[:, None]
+    below = curve.at(trial) < fraction * total
+    high = (~below).int().argmax(1).clamp_min(1)
+    low, up = (trial.gather(1, (high - i)[:, None]) for i in (1, 0))
+    root = bisect(lambda r: curve.at(r) < fraction * total, low, up)[:, 0]
+    return torch.where((total[:, 0] > 0) & torch.isfinite(total_radius), root, math.nan)
+
+
+def concentration(r20: Tensor, r80: Tensor) -> Tensor:
+    """C = 5 log10(r80 / r20) (Bershady, Jangren & Conselice 2000; Lotz et al. 2004, eq. 6)."""
+    return 5 * torch.log10(r80 / r20)
