@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 import rosse
-from rosse.cli import catalogue, fit, run, simulate
+from rosse.cli import catalogue, fit, run, shapes, simulate
 from rosse.cli.build import STOPPED, command, interruptible
-from rosse.cli.options import FitOptions, RunOptions, SimulateOptions
+from rosse.cli.options import FitOptions, RunOptions, ShapesOptions, SimulateOptions
 from rosse.errors import CatalogueError, InputError, RosseError
 
 app = typer.Typer(
@@ -59,6 +59,7 @@ def demo(
 
 app.command("run", help=run.HELP)(command(RunOptions, run.run, argument="images"))
 app.command("fit", help=fit.HELP)(command(FitOptions, fit.fit, argument="cutouts"))
+app.command("shapes", help=shapes.HELP)(command(ShapesOptions, shapes.shapes, argument="cutouts"))
 app.command("show", help=catalogue.SHOW_HELP)(catalogue.show)
 app.command("export", help=catalogue.EXPORT_HELP)(catalogue.export)
 app.command("simulate", help=simulate.HELP)(command(SimulateOptions, simulate.simulate, argument=""))

@@ -140,6 +140,24 @@ class FitOptions(Calibration, Measuring):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShapesOptions(Calibration):
+    """Options of `rosse shapes`."""
+
+    cutouts: list[str] = option("Images, a folder, or a CSV/Parquet manifest.", default=(), kind=list)
+    out: str | None = option("File of the table, .fits, .csv, .ecsv, .parquet, .vot; without it the table is printed.")
+    pattern: str | None = option("Names in a folder, as for rosse fit.", panel=IMAGE)
+    estimate_noise: bool = option(
+        "Measure the noise from the sky where no map is given.", default=False, kind=bool, panel=NOISE
+    )
+    band: str | None = option("Name of the band; default: the middle one.")
+    draws: int = option("Images with new noise for errors; default none.", kind=int, default=0)
+    seed: int = option("Of that noise; default 0.", kind=int, default=0)
+    device: str = option("cpu or cuda.", default="cpu")
+    plot: str | None = option("Directory for a figure of every galaxy.")
+    overwrite: bool = option("Replace the table.", default=False, kind=bool, flags=("--overwrite",))
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimulateOptions:
     """Options of `rosse simulate`."""
 
