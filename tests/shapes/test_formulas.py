@@ -153,7 +153,7 @@ def test_turning_is_scikit_images() -> None:
     centre = number(19.3, 20.6)[None]
     box = box_around(torch.from_numpy(image)[None], None, centre, 10.0)
     at = centre - torch.stack([box.x, box.y], 1)
-    ours = turned(box.image, at, torch.tensor([0]), box.side)[0].numpy()
+    ours = turned(box.flipped, at, torch.tensor([0]), box.side)[0].numpy()
     theirs = transform.rotate(image, 180, center=(19.3, 20.6), order=1)
     y, x = int(box.y[0]), int(box.x[0])
     np.testing.assert_allclose(ours, theirs[y : y + box.side, x : x + box.side], atol=1e-9)

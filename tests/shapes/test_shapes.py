@@ -165,11 +165,13 @@ def test_masked_pixels_do_not_count() -> None:
 
 
 def test_another_source_is_left_out() -> None:
+    """Of a galaxy without wings, for in those of the others the star would be part of the galaxy."""
     star = np.zeros((97, 97))
     star[88:91, 6:9] = 100 * SIGMA
-    with_star = rosse.measure_shapes(cutouts(noisy() + star, SIGMA))
-    assert (with_star.segments[:, 89, 7] == 2).all()
-    close(with_star, measured(), rtol=0.03, names=("r_petro", "concentration", "gini", "m20", "flux_petro"))
+    with_star = rosse.measure_shapes(cutouts(noisy()[3] + star, SIGMA))
+    assert int(with_star.segments[0, 89, 7]) == 2
+    names = ("r_petro", "concentration", "gini", "m20", "flux_petro")
+    close(with_star, measured(), rtol=0.03, names=names, row=3)
 
 
 # --- what cannot be measured ---------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def least_asymmetry(
     def search(rows: Tensor, box: Box) -> None:
         def function(points: Tensor, which: Tensor) -> Tensor:
             at = rows[which]
-            return asymmetry(difference(box, points, which, radius[at]), sky[at])
+            return asymmetry(difference(box, points, which, radius[at], squares=False), sky[at])
 
         centre[rows], ended[rows] = minimise(
             function, start[rows], step[rows, None].expand(-1, 2), tolerance=tolerance, max_steps=max_steps

@@ -88,7 +88,7 @@ def _galaxy(shapes: Shapes, row: int) -> _Galaxy | None:
     if bool(torch.isfinite(centre).all()):
         box = box_around(stamps.image, None, centre, float(side))
         at = centre - torch.stack([box.x, box.y], 1)
-        back = turned(box.image, at, torch.zeros(1, dtype=torch.long, device=at.device), box.side)[0]
+        back = turned(box.flipped, at, torch.zeros(1, dtype=torch.long, device=at.device), box.side)[0]
         x, y = -int(box.x[0]), -int(box.y[0])
         residual = stamps.image[0] - back[y : y + side, x : x + side]
     bad = stamps.bad[0].cpu().numpy()
