@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from rosse.sky.geometry import Galaxies, Plane
+from rosse.sky.geometry import Galaxies, Plane, fading
 
 POWER = 2.5  # of the fall along either axis, and of its isophotes: flat with a sharp end, and boxy (Athanassoula+1990)
 AT_END = 2.0  # e-folds from the centre to the bar's end
@@ -31,5 +31,5 @@ def bar_light(galaxies: Galaxies, plane: Plane) -> Tensor:
     across = ((plane.y * c - plane.x * s) / width).abs()
     fall = along.square() * along.sqrt() + across.square() * across.sqrt()
     extent = 2 * math.gamma(1 + 1 / POWER) * AT_END ** (-1 / POWER)
-    light: Tensor = torch.exp(-AT_END * fall) / (extent**2 * length * width * g.fine_ratio)
+    light: Tensor = fading(-AT_END * fall) / (extent**2 * length * width * g.fine_ratio)
     return light

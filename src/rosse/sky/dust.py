@@ -10,7 +10,7 @@ from torch import Tensor
 from rosse.sky import chance
 from rosse.sky.arms import Spiral, sharpness
 from rosse.sky.discs import edge_on_shape
-from rosse.sky.geometry import Galaxies, Plane
+from rosse.sky.geometry import Galaxies, Plane, fading
 
 SCALE = 1.4  # scale length of the dust over that of the stars (Xilouris+1999, A&A 344, 868)
 POWER = -0.7  # of the optical depth by wavelength (Charlot & Fall 2000, ApJ 539, 718, eq. 5)
@@ -83,6 +83,6 @@ def lane_depth(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
     height = height.clamp_min(0.35)  # pixels: no PSF tells a thinner one apart
     away = (across - 0.7 * near * tilt * inner) / height
     through = (1 - 0.35 * (along / (3 * length)).square()).clamp_min(0.0)
-    depth = 4.0 * g["dust_tau"] * through * torch.exp(-along.abs() / (SCALE * length) - 0.5 * away.square())
+    depth = 4.0 * g["dust_tau"] * through * fading(-along.abs() / (SCALE * length) - 0.5 * away.square())
     seen = ((g["inclination"] - LANES_FROM) / (LANES_WHOLE - LANES_FROM)).clamp(0.0, 1.0) * (g["dust_lane"] > 0)
     return (depth * seen).clamp_max(DEEPEST)

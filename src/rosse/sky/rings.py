@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rosse.sky import chance
-from rosse.sky.geometry import Galaxies, Nodes, Plane, polar_nodes
+from rosse.sky.geometry import Galaxies, Nodes, Plane, fading, polar_nodes
 from rosse.sky.texture import Texture, patch_field
 
 OUT_OF_ROUND = 0.06  # largest second Fourier mode of its radius (Buta 1995: rings have axis ratios of 0.8 to 1)
@@ -24,7 +24,7 @@ def ring_light(galaxies: Galaxies, plane: Plane, texture: Texture) -> Tensor:
     stretch = 1 + OUT_OF_ROUND * random[:, 0] * torch.cos(2 * (plane.phi - math.pi * random[:, 1]))
     gap = (plane.r * stretch - g["ring_radius"]) / _dispersion(g)
     uneven = UNEVEN * patch_field(g, texture, plane.x, plane.y).clamp(-2.5, 2.5)
-    return torch.exp(uneven - 0.5 * gap.square())
+    return fading(uneven - 0.5 * gap.square())
 
 
 def ring_nodes(galaxies: Galaxies) -> Nodes:

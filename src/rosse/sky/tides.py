@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rosse.sky import chance
-from rosse.sky.geometry import Galaxies
+from rosse.sky.geometry import Galaxies, fading
 
 STRAIGHTEST = 0.25  # radians: a tail turns at least by this, so that it lies on a circle
 THINNEST = 0.6  # pixels, dispersion across
@@ -119,7 +119,7 @@ def tail_light(tail: Tail, dx: Tensor, dy: Tensor) -> Tensor:
     s = angle / tail.turn
     off = distance - tail.radius - _stray(tail, s)
     square = (off / (tail.width * _broad(s))).square()
-    across = (1 - HALO) * torch.exp(-0.5 * square) + HALO / WIDER * torch.exp(-0.5 / WIDER**2 * square)
+    across = (1 - HALO) * fading(-0.5 * square) + HALO / WIDER * fading(-0.5 / WIDER**2 * square)
     points = (torch.arange(SIDES, device=dx.device) + 0.5) * (SPAN / SIDES) - ROOT
     outside = 1 + _stray(tail, points) / tail.radius  # of its circle a tail is longer
     total = (_along(points, tail.uneven) * _broad(points) * outside).sum(2, keepdim=True) * (SPAN / SIDES)
