@@ -58,10 +58,14 @@ def least_asymmetry(
     """
     centre, ended = start.clone(), torch.zeros(len(start), dtype=torch.bool, device=start.device)
 
+    edge = torch.tensor([image.shape[2] - 1, image.shape[1] - 1], dtype=start.dtype, device=start.device)
+
     def search(rows: Tensor, box: Box) -> None:
         def function(points: Tensor, which: Tensor) -> Tensor:
             at = rows[which]
-            return asymmetry(difference(box, points, which, radius[at], squares=False), sky[at])
+            value = asymmetry(difference(box, points, which, radius[at], squares=False), sky[at])
+            inside = ((points >= 0) & (points <= edge)).all(1)
+            return torch.where(inside & torch.isfinite(value), value, torch.inf)  # beyond, there is no light to compare
 
         centre[rows], ended[rows] = minimise(
             function, start[rows], step[rows, None].expand(-1, 2), tolerance=tolerance, max_steps=max_steps

@@ -144,7 +144,7 @@ class _Run:
             for name in (axis, f"{axis}_centroid"):
                 values[name] = values[name] + corner[:, i]
         values["outside"] = _outside(values, self.options, self.flux.shape[1:])
-        return {name: values[name].double().cpu().numpy() for name in NAMES}
+        return {name: _finite(values[name].double().cpu().numpy()) for name in NAMES}
 
     def _errors(self, stamps: Stamps, rows: NDArray[np.int64]) -> dict[str, Floats]:
         """Standard deviations (B,) over images with noise added anew."""
@@ -161,6 +161,11 @@ class _Run:
 
     def _sizes(self, stamps: Stamps) -> list[tuple[int, int]]:
         return [(int(h), int(w)) for h, w in zip(stamps.height, stamps.width, strict=True)]
+
+
+def _finite(values: Floats) -> Floats:
+    """NaN in place of what a division by nothing gave."""
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _generator(seed: int, name: str) -> torch.Generator:
