@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 Key = tuple[int, Tensor, str]
-BATCH = 256  # galaxies at a time: their pixels stay near the processor
+BATCH = 256  # galaxies at a time: enough that those of like structure are drawn together
+IN_CACHE = 2**17  # pixels that get their noise at a time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -265,7 +266,7 @@ class Telescope:
             wings = self.stamps(seed, rows[torch.as_tensor(stars, device=rows.device)], far=True)
             drawn.flux[stars] = self.draw(truth[stars], wings, drawn_with=drawn_with).flux
         light = self._with_stray_light(drawn.flux, truth, seed)
-        flux, ivar = expose(light, self.level, self.view.noise, (seed, rows, self.survey.name))
+        flux, ivar = self._exposed(light, seed, rows)
         truth = with_places(truth, drawn_with, rows.cpu())
         cutouts = self._cutouts(flux, ivar, psf, truth)
         if self.view.artefacts:
@@ -275,6 +276,16 @@ class Telescope:
             cutouts=cutouts, truth=truth, drawn=drawn, survey=self.survey,
             noise_correlation=1.0 if noise is None else noise.correlation,
         )  # fmt: skip
+
+    def _exposed(self, light: Tensor, seed: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """As `expose`, on a processor some rows at a time: all of them are too many for its cache."""
+        size = len(rows) if light.device.type != "cpu" else max(1, IN_CACHE // light[0].numel())
+        parts = [
+            expose(some, self.level, self.view.noise, (seed, names, self.survey.name))
+            for some, names in zip(torch.split(light, size), torch.split(rows, size), strict=True)
+        ]
+        flux, ivar = (torch.cat(each) for each in zip(*parts, strict=True))
+        return flux, ivar
 
     def _with_stray_light(self, flux: Tensor, truth: Table, seed: int) -> Tensor:
         if not self.view.artefacts or len(affected(truth, "none")) == len(truth):
