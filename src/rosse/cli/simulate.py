@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RECORD = "simulate.json"
 N, MOSAIC_SIDE = 1000, 1000
+START = 3  # shards that are made while another process starts
 DEEP = (0.01, 3.0)  # redshifts of a mosaic whose limit is faint
 _FOR_CUTOUTS = ("frame", "size", "psf_scatter", "jpeg")
 _FOR_MOSAICS = ("pixels", "centre", "rotation", "psf_variation")
@@ -124,8 +125,7 @@ def _make_shards(job: Shards, options: SimulateOptions, watch: Watch) -> None:
     start, missing = time.monotonic(), job.missing()
     made = 0
     if missing or not (job.directory / "packed.json").exists():
-        one_fills_it = options.workers is None and options.device != "cpu"  # a GPU
-        engine = LocalEngine(workers=1 if one_fills_it else options.workers)
+        engine = LocalEngine(workers=options.workers or _workers(options, len(missing)))
         done = sum(job.rows(number) for number in range(job.count) if number not in set(missing))
         watch.begin(total=len(job.population), done=done)
         try:
@@ -152,6 +152,14 @@ def _make_shards(job: Shards, options: SimulateOptions, watch: Watch) -> None:
         ("truth", f"pandas.read_parquet({str(job.directory / 'truth-00000.parquet')!r}), ..."),
     ]
     _say(lines)
+
+
+def _workers(options: SimulateOptions, shards: int) -> int:
+    """As many as there are cores, one for a GPU, and fewer where starting them takes longer than what they do."""
+    from rosse.pipeline.local import LocalEngine
+
+    cores = LocalEngine().size if options.device == "cpu" else 1
+    return max(1, min(cores, shards // START))
 
 
 def _mosaic_of(options: SimulateOptions) -> Any:
