@@ -6,14 +6,12 @@ import torch
 from torch import Tensor
 
 from rosse.fitting.joint import JointProblem
-from rosse.fitting.levenberg import Limits, Minimum, blocked, predicted_decrease, solve_in_box
+from rosse.fitting.levenberg import Limits, Minimum, blocked, predicted_decrease, rounding, solve_in_box
 
-# Derivatives hold for a step that promises less than this (chi^2: one sigma) ...
-NEAR = 1.0
-# ... if each later one with the same derivatives, which have changed by about the square root of it, promises so much
-# less than the one before: to be taken unseen, or to be tried.
-UNSEEN, TRIED = 0.01, 0.05
-CHORDS = 4  # later ones at most
+# Each chord step promises so much less (of chi^2) than the one before, if the derivatives are still good; what they
+# have changed by is the square root of it, and as many sigma is what the minimum may be off.
+SHRINKS = 0.001
+CHORDS = 4  # later steps at most
 
 
 def finish(problem: JointProblem, start: Tensor, limits: Limits, *, tolerance: float) -> Minimum:
@@ -44,16 +42,19 @@ def _finish(problem: JointProblem, start: Tensor, limits: Limits, tolerance: flo
     walking = torch.ones_like(chi2, dtype=torch.bool)
     converged = torch.zeros_like(walking)
     evaluations = torch.ones_like(chi2, dtype=torch.int32)
-    lowest, before = chi2, torch.full_like(chi2, NEAR / TRIED)
+    lowest, before = chi2, torch.full_like(chi2, torch.inf)
     for turn in range(CHORDS + 1):
         held = blocked(at, gradient, lower, upper) | ~free
         room = torch.maximum(lower - at, -limits.step), torch.minimum(upper - at, limits.step)
         step = solve_in_box(normal, gradient, undamped, held, room)
         promised = predicted_decrease(step, gradient, normal)
-        unseen = (UNSEEN * before).clamp_min(tolerance) if turn else tolerance
-        settled = walking & (promised >= 0) & (promised < unseen)
+        shrunk = promised / before
+        small = promised < torch.maximum(rounding(lowest), torch.full_like(lowest, tolerance))
+        small |= (promised * shrunk < tolerance) & (turn > 0)  # what is left after it
+        fair = walking & (promised >= 0) & (shrunk < SHRINKS)
+        settled = fair & small
         converged |= settled
-        walking &= ~settled & (promised >= 0) & (promised < TRIED * before)
+        walking = fair & ~small
         before = promised
         taken = settled | walking
         at = torch.where(taken[:, None], (at + step).clamp(lower, upper), at)
@@ -62,11 +63,12 @@ def _finish(problem: JointProblem, start: Tensor, limits: Limits, tolerance: flo
         gradient = torch.where(settled[:, None], gradient - torch.einsum("bpq,bq->bp", normal, step), gradient)
         if turn == CHORDS or not walking.any():
             break
-        there, slope = tangent.near(at)
+        there, *anew = tangent.near(at)
         evaluations += walking
         walking &= there < lowest
         lowest, best = torch.where(walking, there, lowest), torch.where(walking[:, None], at, best)
-        gradient = torch.where(walking[:, None], slope, gradient)
+        gradient = torch.where(walking[:, None], anew[0], gradient)
+        normal = torch.where(walking[:, None, None], anew[1], normal)
     return Minimum(
         vector=best,
         chi2=lowest,

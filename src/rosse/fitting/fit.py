@@ -216,7 +216,8 @@ class _Run:
             self.rows.status[part.index] = Status.FAILED
 
     def _fit(self, part: Batch) -> None:
-        whole = [cutouts[part.index] for cutouts in self.sets]
+        every = len(part.index) == len(self.rows.status)  # of one large image no copy is made
+        whole = [cutouts if every else cutouts[part.index] for cutouts in self.sets]
         count = np.sum([(cutouts.ivar > 0).sum((1, 2, 3)).cpu().numpy() for cutouts in whole], 0)
         self.rows.pixels[part.index] = count
         enough = count > self.plan.size
@@ -228,7 +229,8 @@ class _Run:
         enough &= known
         if not enough.any():
             return
-        index, setup = part.index[enough], setup.rows(np.nonzero(enough)[0])
+        index = part.index[enough]
+        setup = setup if enough.all() else setup.rows(np.nonzero(enough)[0])
         problem = setup.problem()
         levels = problem.levels()
         minimum = search(setup, levels, self.options)

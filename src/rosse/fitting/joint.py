@@ -6,7 +6,7 @@ Most fits have one set; they are the case of one part.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from rosse.errors import UNNAMED, InputError, OptionError, rows_text
 from rosse.fitting.given import GIVEN
 from rosse.fitting.levenberg import Limits
 from rosse.fitting.plan import LINEAR_UNITS, Plan, own_fluxes
-from rosse.fitting.problem import Problem, Tangent
+from rosse.fitting.problem import Problem, Tangent, pieces_of, prior_chi2, too_large
 from rosse.fitting.setup import Setup
 from rosse.fitting.start import FIRST, Trial
 
@@ -109,18 +109,11 @@ class JointProblem:
 
     def evaluate(self, vector: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P): the sums over the sets."""
-        each = [part.evaluate(vector, rows) for part in self.parts]
-        chi2, gradient, normal = (torch.stack(what).sum(0) for what in zip(*each, strict=True))
-        return chi2, gradient, normal
+        return _sums(part.evaluate(vector, rows) for part in self.parts)
 
     def pieces(self) -> list[Tensor]:
         """Rows that are drawn at once."""
-        return max((part.pieces() for part in self.parts), key=len)
-
-    def of_amplitudes(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """Descent direction (B, P) and normal matrix (B, P, P) of what the images are linear in."""
-        gradient, normal = (sum(x) for x in zip(*(part.of_amplitudes(vector) for part in self.parts), strict=True))
-        return gradient, normal
+        return max((pieces_of(part) for part in self.parts), key=len)
 
     def tangent(self, vector: Tensor) -> JointTangent:
         """What `evaluate` finds at `vector` (B, P), and the derivatives, to be used for points close by."""
@@ -129,11 +122,11 @@ class JointProblem:
     @property
     def straight(self) -> bool:
         """Whether it is a sum of squares whose derivatives can be held."""
-        return not any(part.large or part.poisson for part in self.parts)
+        return not any(too_large(part) or part.poisson for part in self.parts)
 
     def prior_chi2(self, vector: Tensor) -> Tensor | float:
         """chi^2 (B,) of the priors."""
-        return sum((part.prior_chi2(vector) for part in self.parts), start=0.0)
+        return sum((prior_chi2(part, vector) for part in self.parts), start=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -145,13 +138,11 @@ class JointTangent:
     @property
     def found(self) -> tuple[Tensor, Tensor, Tensor]:
         """chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P) at the point."""
-        chi2, gradient, normal = (sum(what) for what in zip(*(part.found for part in self.parts), strict=True))
-        return chi2, gradient, normal
+        return _sums(part.found for part in self.parts)
 
-    def near(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """chi^2 (B,) and descent direction (B, P) close by."""
-        chi2, gradient = (sum(what) for what in zip(*(part.near(vector) for part in self.parts), strict=True))
-        return chi2, gradient
+    def near(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same close by."""
+        return _sums(part.near(vector) for part in self.parts)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -214,27 +205,9 @@ class JointSetup:
         return replace(each[0], lower=lower, upper=upper, step=step)
 
 
-def with_best_fluxes(vector: Tensor, problem: JointProblem) -> Tensor:
-    """The same shapes with the fluxes (and sky) of least chi^2.
-
-    Fluxes are at least one sigma each, so that shapes can be felt.
-    """
-    layout, coordinates = problem.plan.layout, problem.plan.coordinates
-    linear = [p for p, c in enumerate(coordinates) if c.slot in layout.linear]
-    if not linear:
-        return vector
-    gradient, normal = problem.of_amplitudes(vector)
-    part, right = normal[:, linear][:, :, linear], gradient[:, linear]
-    diagonal = part.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
-    scale = diagonal.rsqrt()
-    scaled = part * scale[:, :, None] * scale[:, None, :]
-    ridge = 1e-9 * torch.eye(len(linear), dtype=part.dtype, device=part.device)
-    change = torch.linalg.solve_ex(scaled + ridge, right * scale).result * scale
-    best = vector[:, linear] + change
-    fluxes = torch.tensor([coordinates[p].slot in layout.fluxes for p in linear], device=vector.device)
-    vector = vector.clone()
-    vector[:, linear] = torch.where(fluxes, torch.maximum(best.nan_to_num(0.0), scale), best.nan_to_num(0.0))
-    return vector
+def _sums(each: Iterable[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    chi2, gradient, normal = (sum(what) for what in zip(*each, strict=True))
+    return chi2, gradient, normal
 
 
 def light_in_frame(problem: JointProblem, vector: Tensor) -> Tensor:

@@ -138,14 +138,15 @@ def minimise(
         trial = (at + step).clamp(low, high)
         promised = predicted_decrease(step, gradient[rows], normal[rows])
         # A small step under heavy damping proves nothing; a small free one is taken unseen, for it cannot be wrong.
-        settled = (promised >= 0) & (promised < tolerance) & (damping[rows] < 1.0)
+        least = rounding(chi2[rows]).clamp_min(tolerance)  # less cannot be told
+        settled = (promised >= 0) & (promised < least) & (damping[rows] < 1.0)
         done = rows[settled]
         best[done], converged[done], moving[done] = trial[settled], True, False
         chi2[done] -= promised[settled]
         gradient[done] -= torch.einsum("bpq,bq->bp", normal[done], step[settled])
         if turn == max_iterations - 1 or bool(settled.all()):
             continue
-        rows, trial, promised = rows[~settled], trial[~settled], promised[~settled]
+        rows, trial, promised, least = rows[~settled], trial[~settled], promised[~settled], least[~settled]
         new_chi2, new_gradient, new_normal = evaluate(trial, rows)
         evaluations[rows] += 1
         gain = (chi2[rows] - new_chi2) / promised.clamp_min(1e-12)
@@ -156,7 +157,7 @@ def minimise(
         shrink = (1 - (2 * gain.clamp(-10, 10) - 1) ** 3).clamp(0.1, 2.0)
         damping[rows] = torch.where(better, damping[rows] * shrink, damping[rows] * growth[rows]).clamp(1e-9, 1e12)
         growth[rows] = torch.where(better, 2.0, growth[rows] * 2)
-        stuck = ~better & (promised >= 0) & (promised < tolerance)  # as low as single precision can tell
+        stuck = ~better & (promised >= 0) & (promised < least)  # as low as single precision can tell
         converged[rows] |= stuck
         moving[rows] = ~(stuck | (damping[rows] > 1e10))
     at_bound = blocked(best, gradient, limits.lower, limits.upper) & free

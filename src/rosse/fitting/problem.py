@@ -9,68 +9,16 @@ import torch
 from torch import Tensor
 
 from rosse.fitting.plan import Plan
+from rosse.fitting.view import View
 from rosse.light.model import Model
-from rosse.light.psf import FourierGrid
-from rosse.light.render import Layout, draw, unit_images, unit_rows
+from rosse.light.render import Layout, draw, unit_rows
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class View:
-    """Pixels of B galaxies on one frame.
-
-    Parameters
-    ----------
-    flux : (B, C, H, W)
-    root : (B, C, H, W) square root of the inverse variance.
-    grid : frame and PSF.
-    corner : x and y of its first pixel in the frame that the fit's coordinates belong to.
-    zoom : size of its pixels in those of that frame.
-    """
-
-    flux: Tensor
-    root: Tensor
-    grid: FourierGrid
-    corner: tuple[float, float] = (0.0, 0.0)
-    zoom: int = 1
-
-    def rows(self, rows: Tensor) -> View:
-        """Some of the galaxies."""
-        return replace(self, flux=self.flux[rows], root=self.root[rows], grid=self.grid.rows(rows))
-
-    def coarser(self) -> View | None:
-        """The same on pixels twice as wide, good enough for the first steps of a fit; None where that cannot be."""
-        height, width = self.grid.frame
-        my, mx = self.grid.size
-        if self.grid.zones > 1 or my % 4 or mx % 4 or min(height, width) < 2 * SMALLEST_FRAME:
-            return None
-        flux, weight = self.flux[:, :, : height // 2 * 2, : width // 2 * 2], self.root.square()
-        weight = weight[:, :, : height // 2 * 2, : width // 2 * 2]
-        pooled = 4 * torch.nn.functional.avg_pool2d(weight, 2)
-        light = 4 * torch.nn.functional.avg_pool2d(flux * weight, 2)
-        good = torch.nn.functional.avg_pool2d((weight > 0).float(), 2) >= 0.5
-        mean = torch.where(good, light / pooled.clamp_min(1e-37), 0.0)
-        kept = torch.cat([torch.arange(my // 4), torch.arange(my - my // 4, my)]).to(flux.device)
-        ky, kx = 2 * self.grid.ky[kept], 2 * self.grid.kx[: mx // 4 + 1]
-        pair = torch.cos(ky / 4)[:, None] * torch.cos(kx / 4)  # the sum of two neighbours, as a transfer function
-        grid = replace(
-            self.grid,
-            frame=(height // 2, width // 2),
-            size=(my // 2, mx // 2),
-            ky=ky,
-            kx=kx,
-            transfer=self.grid.transfer[:, :, kept, : mx // 4 + 1] * pair,
-            aliases=None,
-            exact=False,
-        )
-        root = torch.where(good, pooled.sqrt() / 4, 0.0)
-        return replace(self, flux=4 * mean, root=root, grid=grid, zoom=2 * self.zoom)
-
-
-SMALLEST_FRAME = 40  # pixels are not made wider than leaves so many of them
 LARGE_FRAME = 256  # from here on they are widened more than once
 VALUES_IN_CACHE = 2**20  # pixels of derivative images that are drawn at once
 VALUES_ON_GPU = 2**29
-VALUES_IN_MEMORY = 2**27  # derivative images of one galaxy beyond this are never all there at once
+VALUES_IN_MEMORY = 2**27  # derivative images of one galaxy beyond this are held with half their bits,
+HALVES_IN_MEMORY = 1_250_000_000  # and beyond this are never all there at once
+PIXELS_AT_ONCE = 2**18  # that are multiplied with each other in single precision
 SMALLEST_COUNT = 1e-6  # of a model under Poisson noise: an image drawn in Fourier space may ring below 0
 
 
@@ -121,7 +69,7 @@ class Problem:
         factor, shift = self._to_view()
         return self.plan.local(vector, self.offset) * factor + shift
 
-    def coarser(self) -> Problem | None:
+    def _coarser(self) -> Problem | None:
         """The same on pixels twice as wide; None where that cannot be."""
         view = None if self.poisson else self.view.coarser()
         return None if view is None else replace(self, view=view)
@@ -130,7 +78,7 @@ class Problem:
         """The same problem on ever wider pixels, widest first and itself last: first steps are cheap there."""
         found = [self]
         while len(found) == 1 or min(found[0].view.grid.frame) >= LARGE_FRAME:
-            coarse = found[0].coarser()
+            coarse = found[0]._coarser()
             if coarse is None:
                 break
             found.insert(0, coarse)
@@ -147,56 +95,26 @@ class Problem:
         stays in the cache is drawn twice as fast.
         """
         some = self if len(rows) == len(self.offset) else self.rows(rows)
-        slots = Problem._slots_in_parts if self.large else Problem._slots
-        pieces = some.pieces()
+        feel = Problem._felt_in_parts if too_large(self) else Problem._felt
+        pieces = pieces_of(some)
         if len(pieces) == 1:
-            chi2, gradient, normal = slots(some, vector)
-        else:
-            parts = [slots(some.rows(piece), vector[piece]) for piece in pieces]
-            chi2, gradient, normal = (torch.cat(part) for part in zip(*parts, strict=True))
-        matrix = self._matrix()
-        whole = torch.einsum("bcl,clp->bp", gradient, matrix)
-        square = torch.einsum("clp,bclm,cmq->bpq", matrix, normal, matrix)
-        return some._with_priors(vector, chi2, whole, square)
-
-    def of_amplitudes(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """Descent direction (B, P) and normal matrix (B, P, P) of what the image is linear in, 0 for all else."""
-        layout, linear = self.plan.layout, list(self.plan.layout.linear)
-        parts = []
-        for piece in self.pieces():
-            some = self.rows(piece)
-            view, local = some.view, some.local(vector[piece])
-            root = view.root * view.flux.clamp_min(1.0).rsqrt() if self.poisson else view.root
-            flat = (unit_images(layout, local, view.grid) * root[:, :, None]).flatten(3)
-            amount = local[..., None, linear].to(flat.dtype)
-            residual = (view.flux * root).flatten(2) - (amount @ flat)[:, :, 0]
-            parts.append(((flat @ residual[..., None])[..., 0], flat @ flat.transpose(-1, -2)))
-        gradient, normal = (torch.cat(part).to(torch.float64) for part in zip(*parts, strict=True))
-        matrix = self._matrix()[:, linear]
-        whole = torch.einsum("bca,cap->bp", gradient, matrix)
-        square = torch.einsum("cap,bcad,cdq->bpq", matrix, normal, matrix)
-        _, whole, square = self._with_priors(vector, whole[:, 0], whole, square)
-        return whole, square
+            return some._by_coordinates(vector, feel(some, vector))
+        parts = [feel(some.rows(piece), vector[piece]) for piece in pieces]
+        names = ("chi2", "gradient", "normal")
+        felt = Felt(rows=None, **{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+        return some._by_coordinates(vector, felt)
 
     def tangent(self, vector: Tensor) -> Tangent:
         """What `evaluate` finds at `vector` (B, P), and the derivatives, to be used for points close by."""
-        chi2, gradient, normal, rows, scales = self._felt(vector)
-        matrix = self._matrix()
-        square = torch.einsum("clp,bclm,cmq->bpq", matrix, normal, matrix)
-        found = self._with_priors(vector, chi2, torch.einsum("bcl,clp->bp", gradient, matrix), square)
-        return Tangent(problem=self, rows=rows, scales=scales, found=found)
+        felt = self._felt(vector)
+        return Tangent(problem=self, felt=felt, found=self._by_coordinates(vector, felt))
 
-    @property
-    def large(self) -> bool:
-        """Whether the derivative images of one galaxy are too many to be there at once."""
-        return self.view.flux[0].numel() * self.plan.layout.size > VALUES_IN_MEMORY and not self.poisson
-
-    def pieces(self) -> list[Tensor]:
-        """Rows that are drawn at once: their images with all derivatives stay in the cache."""
-        count, values = len(self.offset), self.view.flux[0].numel() * self.plan.layout.size
-        limit = VALUES_IN_CACHE if self.view.flux.device.type == "cpu" else VALUES_ON_GPU
-        step, device = max(1, limit // values), self.offset.device
-        return [torch.arange(i, min(i + step, count), device=device) for i in range(0, count, step)]
+    def _by_coordinates(self, vector: Tensor, felt: Felt) -> tuple[Tensor, Tensor, Tensor]:
+        """What is felt by slots, by coordinates, with the priors."""
+        scales, matrix = self.plan.layout.scales(self.local(vector)), self.matrix()
+        gradient = torch.einsum("bcl,bcl,clp->bp", felt.gradient, scales, matrix)
+        normal = torch.einsum("clp,bcl,bclm,bcm,cmq->bpq", matrix, scales, felt.normal, scales, matrix)
+        return self.with_priors(vector, felt.chi2, gradient, normal)
 
     def cost(self, vector: Tensor) -> Tensor:
         """chi^2 (B,) with that of the priors, without derivatives: a fraction of the time of `evaluate`."""
@@ -207,7 +125,7 @@ class Problem:
             piece = torch.arange(i, min(i + step, len(vector)), device=vector.device)
             some = self.rows(piece)
             parts.append(some._misfit(some.drawn(some.local(vector[piece]))))
-        return torch.cat(parts) + self.prior_chi2(vector)
+        return torch.cat(parts) + prior_chi2(self, vector)
 
     def weighted_rows(self, vector: Tensor) -> Tensor:
         """Derivative of the model by each coordinate, in units of each pixel's noise, (B, C, P, H, W)."""
@@ -215,7 +133,7 @@ class Problem:
         local = self.local(vector)
         rows = unit_rows(layout, local, view.grid)
         root = self.noise_root(self._model(rows, local) if self.poisson else view.flux)
-        matrix = layout.scales(local)[..., None] * self._matrix()  # (B, C, L, P)
+        matrix = layout.scales(local)[..., None] * self.matrix()  # (B, C, L, P)
         return torch.einsum("bclhw,bclp->bcphw", rows, matrix.to(rows.dtype)) * root[:, :, None]
 
     def noise_root(self, model: Tensor) -> Tensor:
@@ -233,33 +151,30 @@ class Problem:
         amount = local[..., linear].to(rows.dtype)
         return (rows[:, :, linear] * amount[..., None, None]).sum(2).clamp_min(SMALLEST_COUNT)
 
-    def _slots(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """chi^2 (B,), and its gradient (B, C, L) and normal matrix (B, C, L, L) by slots."""
-        return self._felt(vector)[:3]
-
-    def _felt(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The same as `_slots`, with the rows (B, C, L, N) in units of the noise, and their scales (B, C, L)."""
+    def _felt(self, vector: Tensor) -> Felt:
         layout, view = self.plan.layout, self.view
         local = self.local(vector)
-        rows = unit_rows(layout, local, view.grid)
-        scales = layout.scales(local)
+        # half the bits will do for the slopes of a large frame: they only say where to go, over millions of pixels
+        rows = unit_rows(layout, local, view.grid, torch.bfloat16 if large(self) else torch.float32)
         linear = list(layout.linear)
         if self.poisson:
             chi2, residual, weight = _cash(view.flux, self._model(rows, local), view.root)
         else:
             weight = view.root
-        rows *= weight[:, :, None]
+        for i in range(layout.size):  # one by one: halves would all be there in single precision for a moment
+            rows[:, :, i] *= weight
         flat = rows.flatten(3)
-        if not self.poisson:
+        if large(self):
+            residual = ((view.flux - draw(layout, local, view.grid)) * view.root).flatten(2)
+        elif not self.poisson:
             amount = local[..., None, linear].to(rows.dtype)
             residual = (view.flux * view.root).flatten(2) - (amount @ flat[:, :, linear])[:, :, 0]
+        if not self.poisson:
             chi2 = residual.square().sum((1, 2), dtype=torch.float64)
-        normal = (flat @ flat.transpose(-1, -2)).to(torch.float64)
-        gradient = (flat @ residual[..., None])[..., 0].to(torch.float64)
-        return chi2, gradient * scales, normal * scales[..., None] * scales[..., None, :], flat, scales
+        return Felt(chi2=chi2, gradient=_projected(flat, residual), normal=_squared(flat), rows=flat)
 
-    def _slots_in_parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same as `_slots` for a large frame: two components at a time, the second drawn again for each first."""
+    def _felt_in_parts(self, vector: Tensor) -> Felt:
+        """The same as `_felt` for a large frame: two components at a time, the second drawn again for each first."""
         layout, view = self.plan.layout, self.view
         local = self.local(vector)
         residual = ((view.flux - draw(layout, local, view.grid)) * view.root).flatten(2)
@@ -275,8 +190,7 @@ class Problem:
                 both = (rows @ self._component(local, j).transpose(-1, -2)).to(torch.float64)
                 normal[..., first, second] = both
                 normal[..., second, first] = both.transpose(-1, -2)
-        scales = layout.scales(local)
-        return chi2, gradient * scales, normal * scales[..., None] * scales[..., None, :]
+        return Felt(chi2=chi2, gradient=gradient, normal=normal, rows=None)
 
     def _component(self, local: Tensor, index: int) -> Tensor:
         """Unit rows of one component in units of the noise, (B, C, R, H W)."""
@@ -285,12 +199,12 @@ class Problem:
         rows *= self.view.root[:, :, None]
         return rows.flatten(3)
 
-    def _matrix(self) -> Tensor:
+    def matrix(self) -> Tensor:
         """(C, L, P) change of each slot, in the pixels of the view, by each coordinate."""
         factor, _ = self._to_view()
         return self.plan.matrix.to(self.offset.device) * factor[:, None]
 
-    def _with_priors(
+    def with_priors(
         self, vector: Tensor, chi2: Tensor, gradient: Tensor, normal: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         if not self.priors:
@@ -299,10 +213,6 @@ class Problem:
         chi2 = chi2 + off.square().sum(1)
         gradient = gradient - torch.einsum("br,brp->bp", off, slopes)
         return chi2, gradient, normal + torch.einsum("brp,brq->bpq", slopes, slopes)
-
-    def prior_chi2(self, vector: Tensor) -> Tensor | float:
-        """chi^2 (B,) of the priors."""
-        return self.prior_residuals(vector)[0].square().sum(1) if self.priors else 0.0
 
     def prior_residuals(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Distance from each prior's mean in sigma (B, R), and its derivative (B, R, P)."""
@@ -341,6 +251,54 @@ class Problem:
         return factor, shift
 
 
+def prior_chi2(problem: Problem, vector: Tensor) -> Tensor | float:
+    """chi^2 (B,) of the priors."""
+    return problem.prior_residuals(vector)[0].square().sum(1) if problem.priors else 0.0
+
+
+def large(problem: Problem) -> bool:
+    """Whether the derivative images of one galaxy are held with half their bits."""
+    return _values(problem) > VALUES_IN_MEMORY and not problem.poisson
+
+
+def too_large(problem: Problem) -> bool:
+    """Whether they are not held at all, but drawn two components at a time."""
+    limit, device = HALVES_IN_MEMORY, problem.offset.device
+    if device.type == "cuda":
+        limit = torch.cuda.mem_get_info(device)[0] // 4  # two bytes each, and as much again
+    return _values(problem) > limit and not problem.poisson
+
+
+def pieces_of(problem: Problem) -> list[Tensor]:
+    """Rows that are drawn at once: their images with all derivatives stay in the cache."""
+    count, device = len(problem.offset), problem.offset.device
+    step = max(1, (VALUES_IN_CACHE if device.type == "cpu" else VALUES_ON_GPU) // _values(problem))
+    return [torch.arange(i, min(i + step, count), device=device) for i in range(0, count, step)]
+
+
+def _values(problem: Problem) -> int:
+    """Pixels of the derivative images of one galaxy."""
+    return problem.view.flux[0].numel() * problem.plan.layout.size
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Felt:
+    """What the pixels of B galaxies say to the slots of their model, before `Layout.scales` multiplies it.
+
+    Parameters
+    ----------
+    chi2 : (B,)
+    gradient : (B, C, L)
+    normal : (B, C, L, L)
+    rows : (B, C, L, N) derivative of each pixel by each slot in units of its noise; None where they were not kept.
+    """
+
+    chi2: Tensor
+    gradient: Tensor
+    normal: Tensor
+    rows: Tensor | None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tangent:
     """A problem and its derivatives at a point.
@@ -348,28 +306,39 @@ class Tangent:
     Parameters
     ----------
     problem : B galaxies.
-    rows : (B, C, L, N) derivative of each pixel by each slot, in units of its noise, before `scales` multiply it.
-    scales : (B, C, L)
-    found : chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P) at the point.
+    felt : there.
+    found : chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P) there.
     """
 
     problem: Problem
-    rows: Tensor
-    scales: Tensor
+    felt: Felt
     found: tuple[Tensor, Tensor, Tensor]
 
-    def near(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """chi^2 (B,) and descent direction (B, P) close by: the model anew, its derivatives those of the point."""
-        problem = self.problem
+    def near(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same close by: model and fluxes anew, derivatives by shapes those of the point."""
+        problem, rows = self.problem, self.felt.rows
+        assert rows is not None
         model = problem.drawn(problem.local(vector))
         residual = ((problem.view.flux - model) * problem.view.root).flatten(2)
         chi2 = residual.square().sum((1, 2), dtype=torch.float64)
-        gradient = (self.rows @ residual[..., None])[..., 0].to(torch.float64) * self.scales
-        whole = torch.einsum("bcl,clp->bp", gradient, problem._matrix())
-        if problem.priors:
-            off, slopes = problem.prior_residuals(vector)
-            chi2, whole = chi2 + off.square().sum(1), whole - torch.einsum("br,brp->bp", off, slopes)
-        return chi2, whole
+        felt = replace(self.felt, chi2=chi2, gradient=_projected(rows, residual))
+        return problem._by_coordinates(vector, felt)
+
+
+def _projected(rows: Tensor, residual: Tensor) -> Tensor:
+    """Products (B, C, L) of rows (B, C, L, N) with residuals (B, C, N), summed in double precision."""
+    parts = zip(torch.split(rows, PIXELS_AT_ONCE, -1), torch.split(residual, PIXELS_AT_ONCE, -1), strict=True)
+    each = [(some.float() @ off[..., None])[..., 0].to(torch.float64) for some, off in parts]
+    return torch.stack(each).sum(0) if len(each) > 1 else each[0]
+
+
+def _squared(rows: Tensor) -> Tensor:
+    """Products (B, C, L, L) of rows (B, C, L, N) with each other."""
+    total = torch.zeros((), dtype=torch.float64, device=rows.device)
+    for part in torch.split(rows, PIXELS_AT_ONCE, -1):
+        some = part.float()
+        total = total + (some @ some.transpose(-1, -2)).to(torch.float64)
+    return total
 
 
 def _cash(counts: Tensor, model: Tensor, root: Tensor) -> tuple[Tensor, Tensor, Tensor]:

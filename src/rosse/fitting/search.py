@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rosse.fitting.amplitudes import with_best_fluxes
 from rosse.fitting.finish import finish
-from rosse.fitting.joint import JointProblem, JointSetup, with_best_fluxes
+from rosse.fitting.joint import JointProblem, JointSetup
 from rosse.fitting.levenberg import Limits, Minimum, minimise
 from rosse.fitting.options import FitOptions
 from rosse.fitting.start import FIRST, Trial

@@ -16,9 +16,10 @@ from rosse.fitting.given import true_axes
 from rosse.fitting.levenberg import Limits
 from rosse.fitting.options import FitOptions
 from rosse.fitting.plan import LINEAR_UNITS, Plan, among_all, same_everywhere, slot_of
-from rosse.fitting.problem import SMALLEST_FRAME, Prior, Problem, View
+from rosse.fitting.problem import Prior, Problem
 from rosse.fitting.start import FIRST, Trial, nearest_only, psf_width, rough_sky, starting_ellipses
 from rosse.fitting.units import to_fit, width_to_fit
+from rosse.fitting.view import SMALLEST_FRAME, View
 from rosse.light.psf import grid_of
 
 Floats = NDArray[np.float64]

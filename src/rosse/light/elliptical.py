@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rosse.light.components import ANGLE, RATIO, Component, Parameter
 from rosse.light.copies import FEW, Copies, Light, Nodes, copies_in_frame, evenly_spread, wings
-from rosse.light.psf import FourierGrid
+from rosse.light.psf import ONE_BY_ONE, FourierGrid
 
 
 class Transform(NamedTuple):
@@ -35,7 +35,6 @@ class Transform(NamedTuple):
     step: float
 
 
-ONE_BY_ONE = 2**22  # frequencies of one image beyond which its rows are transformed one after the other
 SPECTRA_IN_CACHE = 2**18  # values of the spectra that a CPU transforms at once: in its cache it is twice as fast
 WIDE_AT_ONCE = 64  # galaxies that are drawn on a wider grid at once
 
@@ -127,14 +126,10 @@ class _Drawing:
     def one_by_one(self, rows: Tensor) -> None:
         """The same for large frames, where the spectra of all rows would not fit; what is folded is left out there."""
         lead = self.spectra[0].shape[:2]
-        first = self.response * self.spectra[0]
         for i in range(rows.shape[2]):
-            if i == 1:
-                spectrum = first * (-1j * self.grid.kx)
-            elif i == 2:
-                spectrum = first * (-1j * self.grid.ky[:, None])
-            else:
-                spectrum = self.response * self.spectra[i - 2] if i else first
+            spectrum = self.response * self.spectra[max(0, i - 2)]
+            if i in (1, 2):
+                spectrum *= -1j * (self.grid.kx if i == 1 else self.grid.ky[:, None])
             copies = self.copies.pixels(0, lead[0] * lead[1], slice(i, i + 1))[:, 0]
             torch.sub(self.grid.to_images(spectrum), copies.view(*lead, *copies.shape[1:]), out=rows[:, :, i])
 
@@ -194,7 +189,7 @@ class Elliptical(Symmetric):
         profile = self.profile(shape[:, :-2])
         transform = profile.transform()
         at = grid.ky, grid.kx[:, None]
-        spectra = [part.mT for part in _round_spectra(transform, shape, at, derivatives=derivatives)]
+        spectra = [part.mT for part in _in_slabs(transform, shape, at, derivatives=derivatives)]
         folded = None
         if grid.aliases is not None:
             at = grid.aliases.ky, grid.aliases.kx
@@ -253,10 +248,27 @@ def _on_grid(value: Tensor) -> Tensor:
     return value.to(torch.float32)[:, None, None]
 
 
+def _in_slabs(transform: Transform, shape: Tensor, at: tuple[Tensor, Tensor], *, derivatives: bool) -> list[Tensor]:
+    """The same as `_round_spectra`, some kx at a time where the frame is large: it needs ten times what it returns."""
+    y, x = at
+    step = max(1, ONE_BY_ONE // (4 * len(y)))
+    if len(y) * len(x) <= ONE_BY_ONE:
+        return _round_spectra(transform, shape, at, derivatives=derivatives)
+    count = shape.shape[1] + 1 if derivatives else 1
+    spectra = [torch.empty(len(shape), len(x), len(y), device=x.device) for _ in range(count)]
+    for first in range(0, len(x), step):
+        slab = slice(first, first + step)
+        for whole, part in zip(
+            spectra, _round_spectra(transform, shape, (y, x[slab]), derivatives=derivatives), strict=True
+        ):
+            whole[:, slab] = part
+    return spectra
+
+
 def _round_spectra(
     transform: Transform, shape: Tensor, at: tuple[Tensor, Tensor], *, derivatives: bool
 ) -> list[Tensor]:
-    """Real spectra (M, Ky, Kx) around the origin: value and derivatives by shape parameters (M, S).
+    """Real spectra (M, ...) around the origin: value and derivatives by shape parameters (M, S).
 
     Parameters
     ----------

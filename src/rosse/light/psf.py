@@ -16,6 +16,7 @@ from rosse.light.aliasing import Aliases, find_aliases
 # Without a PSF image nothing limits the frequencies of a cuspy galaxy: the spectrum beyond the pixel's own is folded
 # back from this many zones in all, which leaves n = 2 right to 0.4 % of its peak and n = 3 to 1 %.
 ZONES_WITHOUT_PSF = 3
+ONE_BY_ONE = 2**22  # frequencies of one image beyond which its rows are transformed one after the other
 LARGEST_WIDE = 2**22  # pixels of a grid that is made wider; its frame is larger than nearly all galaxies
 
 
@@ -161,7 +162,7 @@ def fourier_grid(
         transfer = psf_transfer(psf.to(device), size, oversampling)
         if zones > 1:
             transfer = transfer[..., integer_y[:, None] % (zones * size[0]), integer_x % (zones * size[1])]
-        else:
+        elif len(ky) * len(kx) <= ONE_BY_ONE:
             aliases = find_aliases(transfer, ky, kx, psf_has_pixel=psf_has_pixel)
         transfer = transfer if psf_has_pixel else transfer * pixel
         transfer = transfer.mT.contiguous().mT

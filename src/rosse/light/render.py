@@ -95,13 +95,13 @@ def draw(layout: Layout, local: Tensor, grid: FourierGrid) -> Tensor:
     return total
 
 
-def unit_rows(layout: Layout, local: Tensor, grid: FourierGrid) -> Tensor:
+def unit_rows(layout: Layout, local: Tensor, grid: FourierGrid, dtype: torch.dtype = torch.float32) -> Tensor:
     """Rows (B, C, L, H, W): the derivative of the image by each slot, before `Layout.scales` multiplies it.
 
     The row of a flux is the component's image at unit flux.
     """
     bands = grid.transfer.shape[1]
-    rows = torch.empty(len(local), bands, layout.size, *grid.frame, device=local.device)
+    rows = torch.empty(len(local), bands, layout.size, *grid.frame, device=local.device, dtype=dtype)
     for component, place in zip(layout.model.components, layout.places, strict=True):
         component.unit_rows(shared(local[..., place]), grid, rows[:, :, place])
     return rows
