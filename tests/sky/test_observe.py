@@ -10,8 +10,9 @@ import torch
 import rosse
 from rosse.errors import InputError, OptionError
 from rosse.sky.artefacts import SATURATION
+from rosse.sky.draw import Truth
 from rosse.sky.noise import Noise, lanczos_kernel
-from rosse.sky.observe import Telescope, View, observe, observe_in_batches
+from rosse.sky.observe import BATCH, Telescope, View, observe, observe_in_batches
 from rosse.sky.photometry import kpc_per_arcsec
 from rosse.sky.psf import PsfScatter, survey_psf
 from rosse.surveys import SURVEYS
@@ -94,6 +95,20 @@ def test_batches_are_the_whole() -> None:
     whole = observe(some, "sdss", bands=("r",))
     joined = torch.cat([part.cutouts.flux for part in parts])
     assert float((joined - whole.cutouts.flux).abs().max()) < 1e-3 * float(whole.cutouts.ivar.rsqrt().min())
+
+
+def test_clumps_of_several_batches_name_their_galaxy() -> None:
+    """More galaxies than are drawn at a time: those of a late one are those that it has when it is alone."""
+    view = View(bands=("r",), frame=32, noise=None, also=Truth(clumps=True))
+    galaxies = rosse.Population(BATCH + 40, seed=3, mix={"spiral": 1.0})
+    clumps = observe(galaxies, "decals", view=view).drawn.clumps
+    late = int(clumps["galaxy"].max())
+    assert late >= BATCH
+    alone = observe(galaxies[late : late + 1], "decals", view=view).drawn.clumps
+    same = clumps[clumps["galaxy"] == late]
+    assert len(same) == len(alone) > 0
+    np.testing.assert_allclose(same["x"], alone["x"], atol=1e-3)
+    np.testing.assert_allclose(same["flux_r"], alone["flux_r"], rtol=1e-3)
 
 
 def test_noise_differs_between_surveys_seeds_and_bands() -> None:

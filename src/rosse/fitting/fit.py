@@ -98,8 +98,8 @@ def fit(
     Notes
     -----
     Least squares weighted by `ivar`, by Levenberg-Marquardt with exact derivatives of the PSF-convolved model; errors
-    from the inverse of the normal matrix at the optimum, PSF included. The first steps are taken on pixels twice as
-    wide. Frames are trimmed to the pixels that carry weight and galaxies of similar size are fitted together, so
+    from the inverse of the normal matrix at the optimum, PSF included. The first steps are taken on the middle of the
+    frame where a galaxy is small, on wider pixels where it is large. Frames are trimmed to the pixels that carry weight and galaxies of similar size are fitted together, so
     padding costs nothing. A galaxy that does not converge is started twice more from elsewhere.
     """
     options = options or FitOptions()

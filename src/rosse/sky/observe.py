@@ -378,7 +378,7 @@ def _clumps(parts: list[Drawn]) -> Table | None:
         if part.clumps is None:
             return None
         table = part.clumps.copy()
-        table["row"] = table["row"] + first
+        table["galaxy"] += first
         tables.append(table)
         first += len(part.flux)
     return vstack(tables)
