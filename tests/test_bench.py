@@ -80,7 +80,7 @@ def test_only_what_stands_between_the_markers_is_replaced(report, tmp_path: Path
         report.publish(page, "new")
 
 
-@pytest.mark.parametrize("script", ["fit.py", "roofline.py", "sky_realism.py"])
+@pytest.mark.parametrize("script", ["fit.py", "roofline.py", "sky_speed.py", "sky_realism.py"])
 def test_the_page_has_a_place_for_the_figures(script: str) -> None:
     text = (BENCH.parent / "docs" / "benchmarks.md").read_text()
     assert re.search(rf"<!-- figures of bench/{script} -->.*<!-- end of the \w+ -->", text, flags=re.DOTALL)
@@ -143,3 +143,16 @@ def test_one_command_holds_the_virtual_sky_against_the_real_one(real_data: Path)
 
 def sky_measures_names() -> tuple[str, ...]:
     return ("size", "axis ratio", "colour", "concentration", "asymmetry", "Gini", "M20")
+
+
+@pytest.mark.slow
+def test_the_virtual_sky_is_timed_by_one_command() -> None:
+    pytest.importorskip("galsim", reason="spectra come from GalSim: pip install 'rosse[sky]'")
+    options = ["--count", "16", "--tries", "1"]
+    done = subprocess.run(
+        [sys.executable, BENCH / "sky_speed.py", *options], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [cells(line) for line in done.stdout.splitlines() if line.startswith("| `")]
+    assert {row[0].split(",")[0] for row in rows} >= {"`observe`", "`rosse simulate --workers 2`"}
+    assert all(float(row[2]) > 0 for row in rows)
