@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Key = tuple[int, Tensor, str]
 BATCH = 256  # galaxies at a time: enough that those of like structure are drawn together
+FEWEST = 32  # that are worth a thread of their own
 IN_CACHE = 2**17  # pixels that get their noise at a time
 
 
@@ -153,7 +154,8 @@ def observe(
     def look(rows: Population) -> Observation:
         return telescope.look(rows.table(), drawn_with=population.seed, seed=key)
 
-    return _stacked(_side_by_side(look, list(_batches(population, BATCH))))
+    share = -(-len(population) // torch.get_num_threads())
+    return _stacked(_side_by_side(look, list(_batches(population, min(max(share, FEWEST), BATCH)))))
 
 
 def observe_in_batches(
