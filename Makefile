@@ -47,6 +47,7 @@ serve-docs: $(STAMPS)/docs ## show the documentation in a browser while writing 
 figures: $(STAMPS)/run ## draw the pictures of README and docs again
 	$(VENV)/bin/rosse demo
 	cp demo/contact-sheet.png demo/recovered.png docs/images/
+	$(PY) tools/sky_figure.py docs/images/virtual-sky.jpg
 
 bench: $(STAMPS)/test ## compare with other fitters: make bench PEERS="--peer pyimfit=python", see bench/fit.py
 	$(PY) bench/fit.py --scaling --out docs/benchmarks.md $(PEERS)

@@ -79,6 +79,13 @@ def components() -> str:
     return _table(("component", "parameters", "what it is"), rows)
 
 
+def sky_columns() -> str:
+    """Columns of `Population.table()`."""
+    from rosse.sky.columns import COLUMNS
+
+    return _columns((column.name, column.unit or "", column.description) for column in COLUMNS)
+
+
 def _columns(columns: Iterable[tuple[str, str, str]]) -> str:
     """Names with their errors on one line: a `sigma_` column says nothing new."""
     known = list(columns)
@@ -121,6 +128,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "surveys": surveys,
     "source columns": source_columns,
     "fit columns": fit_columns,
+    "columns of the virtual sky": sky_columns,
     "commands": commands,
     "components": components,
 }
