@@ -79,7 +79,8 @@ def augmented(x: Tensor, draw: torch.Generator) -> Tensor:
     blurred = functional.avg_pool2d(x, 3, 1, 1)
     x = torch.lerp(x, blurred, 0.6 * number().square().view(one))
     mean = x.mean(1, keepdim=True)
-    x = mean + (x - mean) * (0.4 + number().view(one))
+    vivid = torch.where(number() < 0.2, 0.0, 0.3 + 1.1 * number())  # some are grey
+    x = mean + (x - mean) * vivid.view(one)
     x = x * torch.exp(0.3 * (number(3, 1, 1) - 0.5)) + 0.03 * number(3, 1, 1)
     x = x.clamp(1e-4, 1) ** torch.exp(0.6 * (number().view(one) - 0.5))
     noise = torch.randn(x.shape, generator=draw, device=x.device)

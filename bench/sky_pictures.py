@@ -1,7 +1,7 @@
 """Virtual galaxies as two real sets of SDSS pictures show theirs: framing, stretch, neighbours and noise.
 
-`gz1` imitates the Galaxy Zoo pictures of SDSS's image server: Lupton's stretch, nearly 3 Petrosian R90 to either
-side of the centre, galaxies brighter than r = 17.77. `efigi` imitates EFIGI (Baillard+2011): nearby galaxies, STIFF's
+`gz1` imitates the Galaxy Zoo pictures of SDSS's image server: Lupton's stretch, of which the middle half is
+looked at (1.6 Petrosian R90 to either side of the centre), galaxies brighter than r = 17.77. `efigi` imitates EFIGI (Baillard+2011): nearby galaxies, STIFF's
 stretch, frames in proportion to D25. What is said of a picture (class, Hubble stage) follows from the table.
 """
 
@@ -51,6 +51,7 @@ class Framing:
     stretch : (H, W, 3) i, r, g in nanomaggies per arcsec^2, its noise, random numbers → brightness 0 to 1.
     neighbours : faintest r of other galaxies and stars in the frame.
     noise : over that of the survey.
+    pixels : of the JPEG along one of the picture that is looked at.
     """
 
     population: dict
@@ -59,6 +60,7 @@ class Framing:
     stretch: Callable
     neighbours: float
     noise: float = 1.0
+    pixels: int = 2
 
 
 def column(table: Table, name: str) -> np.ndarray:
@@ -128,15 +130,16 @@ def classes(table: Table) -> np.ndarray:
     """What a volunteer of Galaxy Zoo 1 would choose: position in CLASSES, or UNSURE for what many would disagree on.
 
     Spirals are those whose arms can be seen to turn. What is flat and seen from the side is edge-on, whatever it is;
-    what has no arms that can be seen counts as elliptical, as it did there (Bamford+2009, Sect. 2).
+    all that has no arms that can be seen counts as elliptical, blue discs too, as there was no other answer
+    (Lintott+2008, Table 1; Bamford+2009).
     """
     tilt, kind = np.nan_to_num(column(table, "inclination")), np.asarray(table["type"])
     contrast, snr = arms_seen(table)
     disc = column(table, "disc_share") > 0
     armed = disc & (column(table, "arm_count") > 0)
     edge = disc & (tilt > 72)
-    seen = armed & (tilt < 65) & (contrast > 0.06) & (snr > 2.5)
-    plain = (tilt < 58) & (~armed | (contrast < 0.025) | (snr < 1))
+    seen = armed & (tilt < 65) & (contrast > 0.09) & (snr > 4)
+    plain = (tilt < 60) & (~armed | (contrast < 0.05) | (snr < 2.2))
     out = np.select([edge, seen, plain], [1, 2, 0], UNSURE)
     return np.where(np.isin(kind, ("merger", "star", "artefact", "irregular")), UNSURE, out)
 
@@ -149,10 +152,14 @@ def stages(table: Table) -> np.ndarray:
 
 
 def choose_classes(table: Table, rng: np.random.Generator) -> np.ndarray:
-    """As many of each class."""
+    """As many of each class, and among those without arms as many discs of young stars as others.
+
+    The answers of Galaxy Zoo go by shape, and colour is not to stand for it.
+    """
     label = classes(table)
-    number = np.bincount(label[label >= 0], minlength=len(CLASSES))
-    return np.where(label >= 0, 1 / np.maximum(number, 1)[label], 0.0)
+    kind = np.where((label == 0) & (column(table, "t_type") > 0.5), len(CLASSES), label)
+    number = np.bincount(kind[kind >= 0], minlength=len(CLASSES) + 1) * np.array([2, 1, 1, 2])
+    return np.where(label >= 0, 1 / np.maximum(number, 1)[kind], 0.0)
 
 
 def choose_stages(table: Table, rng: np.random.Generator) -> np.ndarray:
@@ -191,10 +198,11 @@ FRAMINGS = {
     "gz1": Framing(
         population={"limit": 17.77, "redshift": (0.01, 0.2)},
         choose=choose_classes,
-        scale=lambda table: 5.9 * r90(table) / SEEN,
+        scale=lambda table: 3.15 * r90(table) / SEEN,
         stretch=lupton,
         neighbours=21.5,
         noise=QUIET,
+        pixels=1,
     ),
     "efigi": Framing(
         population={"limit": 15.5, "redshift": (0.001, 0.04)},
@@ -262,16 +270,31 @@ def pictures_of(name: str, table: Table, scale: float, seed: int) -> np.ndarray:
     flux = drawn(table, scale, seed)
     flux = observed(flux + others(framing, scale, rng, len(table)), scale, framing.noise, rng) / scale**2
     noise = native_sigma()[::-1] / SDSS.scale / scale
-    planes = flux[:, ::-1].transpose(0, 2, 3, 1)  # i, r, g
-    return np.stack([compressed(framing.stretch(each, noise, rng), rng) for each in planes])
+    planes = apart(flux[:, ::-1], 0.15 * SDSS.scale / scale, rng).transpose(0, 2, 3, 1)  # i, r, g
+    return np.stack([compressed(framing.stretch(each, noise, rng), framing.pixels, rng) for each in planes])
 
 
-def compressed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As a JPEG on twice as many pixels, reduced."""
+def apart(flux: np.ndarray, offset: float, rng: np.random.Generator) -> np.ndarray:
+    """Bands (B, 3, H, W) a little off each other, pixels: the server's pictures show such fringes."""
+    from scipy.ndimage import shift
+
+    moves = rng.normal(0, offset, (*flux.shape[:2], 2))
+    return np.stack(
+        [
+            [shift(band, by, order=1, mode="nearest") for band, by in zip(*each, strict=True)]
+            for each in zip(flux, moves, strict=True)
+        ]
+    )
+
+
+def compressed(picture: np.ndarray, pixels: int, rng: np.random.Generator) -> np.ndarray:
+    """As a JPEG on finer pixels, reduced."""
     whole = Image.fromarray(np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8))
     file = io.BytesIO()
-    whole.resize((2 * SIDE, 2 * SIDE), Image.Resampling.BICUBIC).save(file, "jpeg", quality=int(rng.integers(75, 96)))
-    return np.asarray(Image.open(file).reduce(2))
+    whole.resize((pixels * SIDE, pixels * SIDE), Image.Resampling.BICUBIC).save(
+        file, "jpeg", quality=int(rng.integers(75, 96))
+    )
+    return np.asarray(Image.open(file).reduce(pixels))
 
 
 def rows_of(name: str, count: int, seed: int) -> Table:

@@ -17,6 +17,7 @@ import argparse
 import csv
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +44,21 @@ class Real:
     truth: np.ndarray
 
 
-def real_set(folder: Path, key: str, truth: dict[str, float]) -> Real:
-    """A set whose `labels.csv` names pictures in the column `key`; those not in `truth` are left out."""
-    names = list(truth)
-    small = [Image.open(folder / "images" / f"{name}.jpg").convert("RGB") for name in names]
-    pictures = np.stack([np.asarray(each.resize((SEEN, SEEN), Image.Resampling.BOX)) for each in small])
-    return Real(pictures=pictures, truth=np.array([truth[name] for name in names]))
+def real_set(folder: Path, truth: dict[str, float], look: Callable) -> Real:
+    """A set of `folder`, with what `look` makes of each picture."""
+    small = [look(Image.open(folder / "images" / f"{name}.jpg").convert("RGB")) for name in truth]
+    return Real(pictures=np.stack([np.asarray(each) for each in small]), truth=np.array(list(truth.values())))
+
+
+def middle(picture: Image.Image) -> Image.Image:
+    """The middle of a picture, on its own pixels."""
+    left, top = (picture.width - SEEN) // 2, (picture.height - SEEN) // 2
+    return picture.crop((left, top, left + SEEN, top + SEEN))
+
+
+def reduced(picture: Image.Image) -> Image.Image:
+    """All of a picture, on larger pixels."""
+    return picture.resize((SEEN, SEEN), Image.Resampling.BOX)
 
 
 def labels(folder: Path) -> list[dict[str, str]]:
@@ -59,11 +69,11 @@ def labels(folder: Path) -> list[dict[str, str]]:
 def galaxy_zoo(data: Path) -> Real:
     classes = {r["objid"]: r["class"] for r in labels(data / "gz1-sdss")}
     truth = {name: CLASS_OF[each] for name, each in classes.items() if each in CLASS_OF}
-    return real_set(data / "gz1-sdss", "objid", truth)
+    return real_set(data / "gz1-sdss", truth, middle)
 
 
 def efigi(data: Path) -> Real:
-    return real_set(data / "efigi", "pgc", {r["pgc"]: float(r["T"]) for r in labels(data / "efigi")})
+    return real_set(data / "efigi", {r["pgc"]: float(r["T"]) for r in labels(data / "efigi")}, reduced)
 
 
 def confusion(truth: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -30,7 +30,9 @@ def row(**values: float | str) -> Table:
     known = {name.removesuffix("_px"): v * KPC if name.endswith("_px") else v for name, v in values.items()}
     names = {column.name for column in COLUMNS}
     assert set(known) <= names, set(known) - names
-    full = {column.name: [known.get(column.name, TEXT.get(column.name, USUAL.get(column.name, 0)))] for column in COLUMNS}
+    full = {
+        column.name: [known.get(column.name, TEXT.get(column.name, USUAL.get(column.name, 0)))] for column in COLUMNS
+    }
     table = build_table(COLUMNS, full)
     table.meta["seed"] = 5
     return table
@@ -65,7 +67,9 @@ def by_galsim(galaxy: galsim.GSObject, psf: galsim.GSObject, frame: int) -> np.n
 
 def by_formula(values: np.ndarray, step: float) -> galsim.GSObject:
     """A brightness on a fine odd grid, centred, as a GalSim object."""
-    return galsim.InterpolatedImage(galsim.Image(values * step**2, scale=step), x_interpolant="quintic", normalization="flux")
+    return galsim.InterpolatedImage(
+        galsim.Image(values * step**2, scale=step), x_interpolant="quintic", normalization="flux"
+    )
 
 
 def grid(half: float, step: float) -> tuple[np.ndarray, np.ndarray]:
