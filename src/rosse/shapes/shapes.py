@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor
 from rosse.cutouts import Cutouts
 from rosse.errors import InputError, OptionError, bands_text
 from rosse.shapes.batches import batches, for_each
+from rosse.shapes.errors import resampled
 from rosse.shapes.indices import INDICES
 from rosse.shapes.measure import measure
 from rosse.shapes.options import ShapeOptions
@@ -25,7 +24,6 @@ from rosse.shapes.stamps import Stamps, cut, extents
 Floats = NDArray[np.float64]
 EXTRA = ("theta", "sky_mean", "sky_sigma", "sky_box", "centre_found", "outside")
 NAMES = (*(name for name in INDICES if name != "pa"), *EXTRA)
-ANGLES = ("theta",)
 
 
 def measure_shapes(
@@ -47,7 +45,8 @@ def measure_shapes(
         Without them, maps are made from the pixels.
     band : name of the band to measure in; the middle one of several if None.
     options : every constant of the papers.
-    draws : images with noise added anew from which one-sigma errors are taken; 0 gives none, 20 and more are usual.
+    draws : images with their noise drawn anew from which one-sigma errors are taken; 0 gives none, 20 and more are
+        usual.
     seed : of that noise; the noise of a galaxy follows from seed and id, not from its place in the batch.
     advance : called with the number of galaxies done after each batch, e.g. by a progress bar.
 
@@ -65,27 +64,30 @@ def measure_shapes(
         raise OptionError(f"draws is {draws}; 0 for no errors, or at least 2 is wanted")
     number = _band(cutouts, band)
     flux, ivar = cutouts.flux[:, number], cutouts.ivar[:, number]
+    tell = _shared(advance, draws + 1)
     labels = _segments(flux, ivar, segments, options)
-    run = _Run(cutouts=cutouts, flux=flux, ivar=ivar, labels=labels, options=options, draws=draws, seed=seed,
-               values=_empty(len(cutouts)), sigma=_empty(len(cutouts)) if draws else None)  # fmt: skip
-    first, size = extents(labels == TARGET, factor=options.stamp, minimum=options.stamp_minimum)
-    run = replace(run, first=first, size=size)
-    for_each(run.batch, batches(size, options.batch_pixels), advance)
+    values = _values(flux, ivar, labels, options, tell)
+    sigma = None
+    if draws:
+        # segments that were made are made anew: their edge is part of what noise changes
+        sigma = resampled(
+            lambda image: _values(
+                image, ivar, labels if segments is not None else _segments(image, ivar, None, options), options, tell
+            ),
+            flux, ivar, ids=cutouts.id, draws=draws, seed=seed,
+        )  # fmt: skip
+        sigma = {name: np.where(np.isfinite(values[name]), value, np.nan) for name, value in sigma.items()}
     seen = (ivar > 0).flatten(1).any(1).cpu().numpy()
-    found = (size[:, 0] > 0).cpu().numpy()
+    found = (labels == TARGET).flatten(1).any(1).cpu().numpy()
     return Shapes(
         cutouts=cutouts,
         band=number,
         segments=labels.to(torch.int8),
         options=options,
-        values=run.values,
-        sigma=None if run.sigma is None else run.sigma | {"pa": run.sigma["theta"]},
-        reasons=reasons({"pa": run.values["theta"], **run.values}, seen=seen, found=found),
+        values=values,
+        sigma=None if sigma is None else sigma | {"pa": sigma["theta"]},
+        reasons=reasons({"pa": values["theta"], **values}, seen=seen, found=found),
     )
-
-
-def _empty(count: int) -> dict[str, Floats]:
-    return {name: np.full(count, np.nan) for name in NAMES}
 
 
 def _band(cutouts: Cutouts, band: str | None) -> int:
@@ -107,93 +109,54 @@ def _segments(flux: Tensor, ivar: Tensor, segments: ArrayLike | Tensor | None, o
     return torch.cat(parts) if parts else torch.zeros(flux.shape, dtype=torch.long, device=flux.device)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Run:
-    cutouts: Cutouts
-    flux: Tensor
-    ivar: Tensor
-    labels: Tensor
-    options: ShapeOptions
-    draws: int
-    seed: int
-    values: dict[str, Floats]
-    sigma: dict[str, Floats] | None
-    first: Tensor | None = None
-    size: Tensor | None = None
+def _shared(advance: Callable[[int], None] | None, passes: int) -> Callable[[int], None] | None:
+    """`advance` for work that goes over every galaxy several times: it hears of whole galaxies."""
+    if advance is None:
+        return None
+    done = 0
 
-    def batch(self, rows: Tensor, side: int) -> None:
-        """Measure some galaxies, and put their numbers into the rows."""
-        assert self.first is not None
-        assert self.size is not None
+    def some(count: int) -> None:
+        nonlocal done
+        before, done = done // passes, done + count
+        advance(done // passes - before)
+
+    return some
+
+
+def _values(
+    flux: Tensor, ivar: Tensor, labels: Tensor, options: ShapeOptions, advance: Callable[[int], None] | None
+) -> dict[str, Floats]:
+    """Every index (B,) of images (B, H, W) with maps of their sources."""
+    first, size = extents(labels == TARGET, factor=options.stamp, minimum=options.stamp_minimum)
+    out = {name: np.full(len(flux), np.nan) for name in NAMES}
+
+    def batch(rows: Tensor, side: int) -> None:
         stamps = cut(
-            self.flux[rows], self.ivar[rows], self.labels[rows], first=self.first[rows], size=self.size[rows],
-            side=side, outlier=self.options.outlier,
+            flux[rows], ivar[rows], labels[rows], first=first[rows], size=size[rows], side=side,
+            outlier=options.outlier,
         )  # fmt: skip
         at = rows.cpu().numpy()
-        found = self._measured(stamps)
-        for name, value in found.items():
-            self.values[name][at] = value
-        if self.sigma is not None:
-            for name, value in self._errors(stamps, at).items():
-                self.sigma[name][at] = np.where(np.isfinite(found[name]), value, np.nan)
+        for name, value in _measured(stamps, options, flux.shape[1:]).items():
+            out[name][at] = value
 
-    def _measured(self, stamps: Stamps) -> dict[str, Floats]:
-        values, _ = measure(stamps, self.options)
-        corner = stamps.corner.to(stamps.image.dtype)
-        for i, axis in enumerate("xy"):
-            for name in (axis, f"{axis}_centroid"):
-                values[name] = values[name] + corner[:, i]
-        values["outside"] = _outside(values, self.options, self.flux.shape[1:])
-        return {name: _finite(values[name].double().cpu().numpy()) for name in NAMES}
+    for_each(batch, batches(size, options.batch_pixels), advance)
+    return out
 
-    def _errors(self, stamps: Stamps, rows: NDArray[np.int64]) -> dict[str, Floats]:
-        """Standard deviations (B,) over images with noise added anew."""
-        generators = [_generator(self.seed, str(self.cutouts.id[row])) for row in rows]
-        noise = stamps.variance.sqrt()
-        drawn: dict[str, list[Floats]] = {name: [] for name in NAMES}
-        for _ in range(self.draws):
-            more = torch.stack(
-                [_normal(g, s, n) for g, s, n in zip(generators, self._sizes(stamps), noise, strict=True)]
-            )
-            for name, value in self._measured(replace(stamps, image=stamps.image + more)).items():
-                drawn[name].append(value)
-        return {name: _spread(np.array(values), name) for name, values in drawn.items()}
 
-    def _sizes(self, stamps: Stamps) -> list[tuple[int, int]]:
-        return [(int(h), int(w)) for h, w in zip(stamps.height, stamps.width, strict=True)]
+def _measured(stamps: Stamps, options: ShapeOptions, frame: torch.Size) -> dict[str, Floats]:
+    """Every index of stamps, positions in pixels of the cutout."""
+    values, _ = measure(stamps, options)
+    corner = stamps.corner.to(stamps.image.dtype)
+    for i, axis in enumerate("xy"):
+        for name in (axis, f"{axis}_centroid"):
+            values[name] = values[name] + corner[:, i]
+    values["outside"] = _outside(values, options, frame)
+    return {name: _finite(values[name].double().cpu().numpy()) for name in NAMES}
 
 
 def _finite(values: Floats) -> Floats:
     """NaN in place of what a division by nothing gave."""
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _generator(seed: int, name: str) -> torch.Generator:
-    return torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))  # 32 bits are all that torch reads
-
-
-def _normal(generator: torch.Generator, size: tuple[int, int], noise: Tensor) -> Tensor:
-    """Noise of a stamp; as many numbers are drawn as it has pixels, whatever the batch has."""
-    drawn = torch.randn(size, generator=generator, dtype=noise.dtype).to(noise.device)
-    out = torch.zeros_like(noise)
-    out[: size[0], : size[1]] = drawn
-    return out * noise
-
-
-def _spread(values: Floats, name: str) -> Floats:
-    """Standard deviation (B,) of draws (D, B); of angles, which are the same after half a turn, around their mean."""
-    good = np.isfinite(values)
-    enough = good.sum(0) >= max(2, len(values) // 2)  # an index that is lost in most draws has no error
-    if name in ANGLES:
-        mean = 0.5 * np.angle(np.where(good, np.exp(2j * np.where(good, values, 0.0)), 0).sum(0))
-        values = (values - mean + np.pi / 2) % np.pi - np.pi / 2
-        return np.where(
-            enough, np.sqrt(np.where(good, values, 0.0).__pow__(2).sum(0) / np.maximum(good.sum(0), 1)), np.nan
-        )
-    count = np.maximum(good.sum(0), 1)
-    mean = np.where(good, values, 0.0).sum(0) / count
-    square = np.where(good, values - mean, 0.0) ** 2
-    return np.where(enough, np.sqrt(square.sum(0) / np.maximum(count - 1, 1)), np.nan)
 
 
 def _outside(values: Mapping[str, Tensor], options: ShapeOptions, frame: torch.Size) -> Tensor:
