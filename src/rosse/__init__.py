@@ -48,6 +48,7 @@ _PUBLIC = {
     "choose_model": "rosse.fitting.choose",
     "Choice": "rosse.fitting.choose",
     "measure_shapes": "rosse.shapes",
+    "correct_shapes": "rosse.shapes",
     "Shapes": "rosse.shapes",
     "ShapeOptions": "rosse.shapes",
     "detect": "rosse.detection",
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from rosse.light.sky import Sky as Sky
     from rosse.shapes import ShapeOptions as ShapeOptions
     from rosse.shapes import Shapes as Shapes
+    from rosse.shapes import correct_shapes as correct_shapes
     from rosse.shapes import measure_shapes as measure_shapes
     from rosse.sky.observe import observe as observe
     from rosse.sky.population import Population as Population

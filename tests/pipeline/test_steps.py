@@ -285,7 +285,7 @@ def test_cutouts_without_psf_or_scale_stand_beside_others(
 
 def test_figures_are_drawn_where_asked(folder: Path, tmp_path: Path) -> None:
     fitting = Fitting(figures=tmp_path / "figures")
-    run(file_job(list_cutouts(folder, scale=0.4, zeropoint=22.5)[:2], fitting=fitting), tmp_path / "out", engine=ONE)
+    run(file_job(list_cutouts(folder, scale=0.4, zeropoint=22.5)[:2], measuring=fitting), tmp_path / "out", engine=ONE)
     assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == ["g00.png", "g01.png"]
 
 
@@ -294,13 +294,13 @@ def test_figures_are_drawn_later_without_new_rows(folder: Path, tmp_path: Path) 
     run(file_job(entries), tmp_path / "out", engine=ONE)
     written = (tmp_path / "out" / "run.json").read_bytes()
     figures = tmp_path / "figures"
-    report = run(file_job(entries, fitting=Fitting(figures=figures)), tmp_path / "out", engine=ONE)
+    report = run(file_job(entries, measuring=Fitting(figures=figures)), tmp_path / "out", engine=ONE)
     assert sorted(p.stem for p in figures.iterdir()) == [f"g{i:02d}" for i in range(5)]
     assert (report.computed, report.completed) == ({}, 1)
     assert (tmp_path / "out" / "run.json").read_bytes() == written
     (figures / "g03.png").unlink()
     (figures / "g01.png").write_text("left as it is")
-    run(file_job(entries, fitting=Fitting(figures=figures)), tmp_path / "out", engine=ONE)
+    run(file_job(entries, measuring=Fitting(figures=figures)), tmp_path / "out", engine=ONE)
     assert (figures / "g03.png").exists()
     assert (figures / "g01.png").read_text() == "left as it is"
 

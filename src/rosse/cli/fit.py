@@ -57,7 +57,7 @@ def _fit(options: FitOptions, directory: Path) -> Report:
         entries = _entries(options)
         job = file_job(
             entries,
-            fitting=launch.fitting_of(options),
+            measuring=launch.fitting_of(options),
             inputs=_manifests(options),
             record=tiles.record_of(options, ("cutouts", *_READING)),
         )

@@ -1,4 +1,4 @@
-"""The two runs that rosse knows: a survey image to a catalogue, and cutouts to a catalogue."""
+"""The runs that rosse knows: a survey image to a catalogue, and cutouts to a catalogue of fits or of shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from rosse.pipeline.partitions import MARGIN, SIZE, file_name, file_partitions, 
 from rosse.pipeline.parts import storage
 from rosse.pipeline.rows import Fitting
 from rosse.pipeline.run import Job, nothing
-from rosse.pipeline.steps import FitFiles, MeasureField, first_readable
+from rosse.pipeline.shaping import STATUS, Shaping
+from rosse.pipeline.steps import MeasureField, MeasureFiles, first_readable
 from rosse.pipeline.task import Step
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ class FieldOptions:
     Parameters
     ----------
     size, margin : of partitions, pixels; see `survey_partitions`.
-    min_snr : galaxies below it are listed, but not fitted.
+    min_snr : galaxies below it are listed, but neither fitted nor are their shapes measured.
     match : arcsec within which sources of overlapping tiles are the same.
-    detection, fitting : options of the two verbs.
+    detection, fitting, shaping : options of the three verbs; no shapes are measured where `shaping` is None.
     """
 
     size: int = SIZE
@@ -48,6 +49,14 @@ class FieldOptions:
     match: float = 1.0
     detection: DetectOptions = field(default_factory=DetectOptions)
     fitting: Fitting = field(default_factory=Fitting)
+    shaping: Shaping | None = field(default_factory=Shaping)
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Where figures go, by the column that holds the status of what they show."""
+        shapes = None if self.shaping is None else self.shaping.figures
+        known = {"status": self.fitting.figures, STATUS: shapes}
+        return {name: folder for name, folder in known.items() if folder is not None}
 
 
 def field_job(
@@ -70,6 +79,8 @@ def field_job(
     """
     options = options or FieldOptions()
     _check_alike(mosaics)
+    if options.shaping is not None:
+        options.shaping.check(mosaics[0].bands)
     partitions = survey_partitions(mosaics, size=options.size, margin=options.margin)
     return Job(
         partitions=partitions,
@@ -78,8 +89,8 @@ def field_job(
         inputs=tuple(inputs),
         merge=Once(partitions={p.key: p for p in partitions}, mosaics=mosaics, radius=options.match),
         lacking=nothing
-        if options.fitting.figures is None
-        else RegionsWithout(partitions=partitions, mosaics=mosaics, folder=options.fitting.figures),
+        if not options.folders
+        else RegionsWithout(partitions=partitions, mosaics=mosaics, folders=options.folders),
         command="run",
     )
 
@@ -87,44 +98,47 @@ def field_job(
 def file_job(
     entries: Sequence[CutoutFiles],
     *,
-    fitting: Fitting | None = None,
+    measuring: Fitting | Shaping | None = None,
     inputs: Iterable[Path] = (),
     record: Mapping[str, Any] | None = None,
 ) -> Job:
-    """Job that fits cutouts.
+    """Job that fits cutouts, or measures their shapes.
 
     Parameters
     ----------
     entries : what `rosse.io.list_cutouts` found.
-    fitting : how to fit.
+    measuring : what to do, and how; None fits a single Sersic profile.
     inputs : files beside those of the entries, e.g. the manifest.
     record : further options that decide the result, e.g. pixel scale and zero point.
     """
-    fitting = fitting or Fitting()
+    measuring = measuring or Fitting()
     named = {name for entry in entries for name in (*entry.image, *entry.noise, *entry.psf, *entry.mask)}
     files = sorted({Path(split_name(name)[0]) for name in named})
     chunks = file_partitions(entries)
     return Job(
         partitions=chunks,
-        prepare=functools.partial(_prepare_files, entries, fitting),
-        options={**_fitting_record(fitting), **(record or {})},
+        prepare=functools.partial(_prepare_files, entries, measuring),
+        options={**_measuring_record(measuring), **(record or {})},
         inputs=[*inputs, *(path for path in files if path.exists())],  # a missing one is a galaxy that cannot be read
-        lacking=nothing if fitting.figures is None else ChunksWithout(chunks=chunks, folder=fitting.figures),
-        command="fit",
+        lacking=nothing if measuring.figures is None else ChunksWithout(chunks=chunks, folder=measuring.figures),
+        command="shapes" if isinstance(measuring, Shaping) else "fit",
     )
 
 
 def _field_record(options: FieldOptions) -> dict[str, Any]:
     """Every option by its name, so that a message can name the one that differs."""
     own = {name: getattr(options, name) for name in ("size", "margin", "min_snr", "match")}
-    return {**own, **asdict(options.detection), **_fitting_record(options.fitting)}
+    shapes = {"shapes": "none"} if options.shaping is None else options.shaping.record()
+    return {**own, **asdict(options.detection), **_measuring_record(options.fitting), **shapes}
 
 
-def _fitting_record(fitting: Fitting) -> dict[str, Any]:
+def _measuring_record(measuring: Fitting | Shaping) -> dict[str, Any]:
+    if isinstance(measuring, Shaping):
+        return measuring.record()
     return {
-        "model": "Sersic()" if fitting.model is None else repr(fitting.model),
-        "fit": "default" if fitting.options is None else asdict(fitting.options),
-        "device": fitting.device,
+        "model": "Sersic()" if measuring.model is None else repr(measuring.model),
+        "fit": "default" if measuring.options is None else asdict(measuring.options),
+        "device": measuring.device,
     }
 
 
@@ -138,9 +152,12 @@ def _prepare_field(
     for psf, name in zip(psfs, names, strict=True):
         if psf is not None:
             _write_psf(psf, directory / name)
+    if options.shaping is not None and options.shaping.needs_psf and None in psfs:
+        raise InputError("shapes cannot be corrected for a PSF that is not known; give --psf, or do not correct them")
     return MeasureField(
-        mosaics=mosaics, psfs=psfs, detection=options.detection, fitting=options.fitting, min_snr=options.min_snr
-    )
+        mosaics=mosaics, psfs=psfs, detection=options.detection, fitting=options.fitting, shaping=options.shaping,
+        min_snr=options.min_snr,
+    )  # fmt: skip
 
 
 def _from_stars(mosaic: Mosaic, options: FieldOptions, kept: Path) -> FieldPsf | None:
@@ -168,13 +185,17 @@ def _write_psf(psf: FieldPsf, path: Path) -> None:
         temporary.replace(path)
 
 
-def _prepare_files(entries: Sequence[CutoutFiles], fitting: Fitting, directory: Path) -> Step:
+def _prepare_files(entries: Sequence[CutoutFiles], measuring: Fitting | Shaping, directory: Path) -> Step:
     first = first_readable(entries)
-    return FitFiles(
+    if isinstance(measuring, Shaping):
+        measuring.check(first.bands)
+        if measuring.needs_psf and first.psf is None:
+            raise InputError(f"galaxy {first.id[0]} has no PSF, which the correction needs; give one with --psf")
+    return MeasureFiles(
         bands=first.bands,
         zeropoint=tuple(first.zeropoint.tolist()),
         scale=bool(np.isfinite(first.scale.numpy()).all()),
-        fitting=fitting,
+        measuring=measuring,
     )
 
 

@@ -1,9 +1,10 @@
-"""Fits of batches, whatever happens to one galaxy, and how their rows join those of a detection."""
+"""Fits of batches, whatever happens to one galaxy, and how rows of measurements join those of a detection."""
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rosse.errors import RosseError
-from rosse.pipeline.figures import figure_path
+from rosse.pipeline.figures import draw_figures
 from rosse.status import Status
 from rosse.tables import to_arrow
 
 if TYPE_CHECKING:
     from rosse.cutouts import Cutouts
-    from rosse.fitting import Fit, FitOptions
+    from rosse.fitting import FitOptions
     from rosse.light.components import Component
     from rosse.light.model import Model
 
@@ -48,6 +49,11 @@ class Fitting:
     device: str = "cpu"
     figures: Path | None = None
 
+    @property
+    def needs_psf(self) -> bool:
+        """Whether a galaxy without a PSF cannot be measured."""
+        return False
+
     def rows(self, cutouts: Cutouts, sky: NDArray[np.float64] | None = None) -> pa.Table:
         """One row per cutout, in their order; one that makes the fit raise costs the others nothing.
 
@@ -57,15 +63,14 @@ class Fitting:
         sky : (B, C) one-sigma uncertainty of the sky that was taken off, flux per pixel. With it, the sky of each
             cutout is fitted as well, as far as it is uncertain, so that it is part of all errors.
         """
-        with one_thread():
-            try:
-                return self._fitted(cutouts, sky)
-            except RosseError:
-                raise  # the caller's mistake, the same for every galaxy
-            except Exception as err:
-                log.warning("a batch of %d galaxies failed (%s); they are fitted one by one", len(cutouts), _why(err))
-            each = range(len(cutouts))
-            return pa.concat_tables([self._single(cutouts[i], None if sky is None else sky[[i]]) for i in each])
+
+        def fitted(part: slice) -> pa.Table:
+            return self._fitted(cutouts[part], None if sky is None else sky[part])
+
+        def failed(part: slice) -> pa.Table:
+            return with_status(self._blank(cutouts[part], None if sky is None else sky[part]), Status.FAILED)
+
+        return each_alone(cutouts.id, "fitted", fitted, failed)
 
     def columns(self, bands: tuple[str, ...], *, scale: bool, sky: bool = False) -> pa.Schema:
         """Columns of `rows`; `scale` says whether lengths are in arcsec, `sky` whether the sky is fitted as well."""
@@ -80,10 +85,11 @@ class Fitting:
 
     def _fitted(self, cutouts: Cutouts, sky: NDArray[np.float64] | None) -> pa.Table:
         from rosse.fitting import fit
+        from rosse.fitting.figures import plot_fit
 
         result = fit(cutouts.to(self.device), self._model(sky), options=self.options)
         if self.figures is not None:
-            _draw(result, self.figures)
+            draw_figures(self.figures, cutouts.id, functools.partial(plot_fit, result, isophotes=False))
         return to_arrow(result.table())
 
     def _model(self, sky: NDArray[np.float64] | None) -> Component | Model | None:
@@ -97,13 +103,6 @@ class Fitting:
             return model
         return model + Sky(prior={"level": (0.0, sky)})
 
-    def _single(self, cutout: Cutouts, sky: NDArray[np.float64] | None) -> pa.Table:
-        try:
-            return self._fitted(cutout, sky)
-        except Exception as err:
-            log.warning("galaxy %s failed: %s", cutout.id[0], _why(err))
-            return with_status(self._blank(cutout, sky), Status.FAILED)
-
     def _blank(self, cutouts: Cutouts, sky: NDArray[np.float64] | None) -> pa.Table:
         """Rows of a fit to no data."""
         from rosse.fitting import fit
@@ -112,14 +111,50 @@ class Fitting:
         return to_arrow(fit(without, self._model(sky), options=self.options).table())
 
 
-def missing_rows(columns: pa.Schema, ids: Sequence[str], status: Status) -> pa.Table:
-    """Rows of galaxies of which nothing was measured: their ids, a status, and NaN (0 in whole numbers)."""
-    values: dict[str, Any] = {"id": list(ids), "status": [status.label] * len(ids)}
-    arrays = [
-        pa.array(values.get(f.name, [np.nan if pa.types.is_floating(f.type) else 0] * len(ids)), f.type)
-        for f in columns
-    ]
+def each_alone(
+    ids: NDArray[np.str_], done: str, measured: Callable[[slice], pa.Table], failed: Callable[[slice], pa.Table]
+) -> pa.Table:
+    """Rows of a batch; where one galaxy makes it raise, those of each galaxy by itself.
+
+    Parameters
+    ----------
+    ids : (B,) names of the galaxies.
+    done : what is done to them, for the log: ``"fitted"``.
+    measured : part of the batch → its rows.
+    failed : a galaxy → its row when it cannot be measured even alone.
+    """
+
+    def alone(i: int) -> pa.Table:
+        try:
+            return measured(slice(i, i + 1))
+        except Exception as err:
+            log.warning("galaxy %s failed: %s", ids[i], _why(err))
+            return failed(slice(i, i + 1))
+
+    with one_thread():
+        try:
+            return measured(slice(0, len(ids)))
+        except RosseError:
+            raise  # the caller's mistake, the same for every galaxy
+        except Exception as err:
+            log.warning("a batch of %d galaxies failed (%s); they are %s one by one", len(ids), _why(err), done)
+        return pa.concat_tables([alone(i) for i in range(len(ids))])
+
+
+def missing_rows(columns: pa.Schema, ids: Sequence[str], status: Status, *, named: str = "status") -> pa.Table:
+    """Rows of galaxies of which nothing was measured: their ids, a status, and NaN (0 in whole numbers, empty texts).
+
+    `named` is the column of the status.
+    """
+    values: dict[str, Any] = {"id": list(ids), named: [status.label] * len(ids)}
+    arrays = [pa.array(values.get(f.name, [_nothing(f.type)] * len(ids)), f.type) for f in columns]
     return pa.table(arrays, schema=columns)
+
+
+def _nothing(kind: pa.DataType) -> float | str:
+    if pa.types.is_floating(kind):
+        return np.nan
+    return "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else 0
 
 
 def with_status(rows: pa.Table, status: Status) -> pa.Table:
@@ -128,22 +163,29 @@ def with_status(rows: pa.Table, status: Status) -> pa.Table:
     return rows.set_column(at, rows.schema.field(at), pa.array([status.label] * rows.num_rows))
 
 
-def join_fits(sources: pa.Table, fits: Sequence[tuple[NDArray[np.int64], pa.Table]], columns: pa.Schema) -> pa.Table:
-    """Every source with the columns of its fit; those without one have the status `skipped`.
+def join_rows(
+    sources: pa.Table,
+    measured: Sequence[tuple[NDArray[np.int64], pa.Table]],
+    columns: pa.Schema,
+    *,
+    named: str = "status",
+) -> pa.Table:
+    """Every source with the columns of its measurement; those without one have the status `skipped`.
 
     Parameters
     ----------
     sources : (N) rows of a detection.
-    fits : rows of `sources`, and their fits.
-    columns : of a fit.
+    measured : rows of `sources`, and what was measured of them: a fit, say.
+    columns : of a measurement.
+    named : its column of the status.
     """
     clash = (set(sources.column_names) & set(columns.names)) - set(SHARED)
-    assert not clash, f"detection and fit both have columns {sorted(clash)}"
-    fitted = np.concatenate([rows for rows, _ in fits]) if fits else np.empty(0, dtype=np.int64)
-    rest = np.setdiff1d(np.arange(sources.num_rows), fitted)
-    skipped = missing_rows(columns, [""] * len(rest), Status.SKIPPED)
-    together = pa.concat_tables([*(rows.cast(columns) for _, rows in fits), skipped])
-    together = together.take(pa.array(np.argsort(np.concatenate([fitted, rest]))))
+    assert not clash, f"two measurements both have columns {sorted(clash)}"
+    known = np.concatenate([rows for rows, _ in measured]) if measured else np.empty(0, dtype=np.int64)
+    rest = np.setdiff1d(np.arange(sources.num_rows), known)
+    skipped = missing_rows(columns, [""] * len(rest), Status.SKIPPED, named=named)
+    together = pa.concat_tables([*(rows.cast(columns) for _, rows in measured), skipped])
+    together = together.take(pa.array(np.argsort(np.concatenate([known, rest]))))
     for name in columns.names:
         if name not in SHARED:
             sources = sources.append_column(columns.field(name), together[name])
@@ -161,18 +203,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _draw(fit: Fit, folder: Path) -> None:
-    """A figure of each galaxy; one that cannot be drawn or written is no reason to lose the fit."""
-    from rosse.fitting.figures import plot_fit
-
-    for i, name in enumerate(fit.cutouts.id):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            plot_fit(fit, i, isophotes=False).savefig(figure_path(folder, str(name)), dpi=100)
-        except Exception as err:
-            log.warning("galaxy %s has no figure: %s", name, _why(err))
 
 
 def _why(err: Exception) -> str:

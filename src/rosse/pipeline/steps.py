@@ -17,7 +17,8 @@ from rosse.detection.columns import suffixes
 from rosse.errors import FileError, bands_text
 from rosse.io.choose import split_name
 from rosse.pipeline.partitions import FieldPartition, FileChunk
-from rosse.pipeline.rows import Fitting, join_fits, missing_rows
+from rosse.pipeline.rows import Fitting, join_rows, missing_rows
+from rosse.pipeline.shaping import STATUS, Shaping, beside_others, segment_maps
 from rosse.status import Status
 from rosse.tables import to_arrow
 
@@ -33,7 +34,7 @@ TILE = pa.field("tile", pa.string(), metadata={"unit": "", "description": "name 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeasureField:
-    """Region of a mosaic → one row per source, galaxies fitted.
+    """Region of a mosaic → one row per source, galaxies fitted and their shapes measured.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ class MeasureField:
     psfs : PSF of each, None where there is none.
     detection : options of `detect`.
     fitting : how galaxies are fitted.
-    min_snr : galaxies below it are in the catalogue, but are not fitted.
+    shaping : how their shapes are measured; None: not at all.
+    min_snr : galaxies below it are in the catalogue, but neither is done.
     max_pixels : most pixels of a batch of cutouts.
     """
 
@@ -49,6 +51,7 @@ class MeasureField:
     psfs: Sequence[FieldPsf | None]
     detection: DetectOptions = field(default_factory=DetectOptions)
     fitting: Fitting = field(default_factory=Fitting)
+    shaping: Shaping | None = None
     min_snr: float = 5.0
     max_pixels: int = 16_000_000
 
@@ -58,13 +61,22 @@ class MeasureField:
         found = detect(mosaic, psf=self.psfs[partition.tile], region=partition.region, options=self.detection)
         sources = to_arrow(found.table())
         sky = np.stack([np.asarray(sources[f"sigma_sky{end}"]) for end in suffixes(mosaic.bands)], 1)
-        fits = [(rows, self.fitting.rows(cutouts, sky[rows])) for rows, cutouts in self._batches(found)]
-        columns = self.fitting.columns(mosaic.bands, scale=bool(np.isfinite(mosaic.scale)), sky=True)
+        fits, shapes = [], []
+        for rows, cutouts in self._batches(found):
+            fits.append((rows, self.fitting.rows(cutouts, sky[rows])))
+            if self.shaping is not None:
+                maps = segment_maps(found, rows, cutouts)
+                shapes.append((rows, beside_others(self.shaping.rows(cutouts, maps))))
+        scale = bool(np.isfinite(mosaic.scale))
         sources = sources.add_column(1, TILE, pa.array([mosaic.name] * sources.num_rows, pa.string()))
-        return join_fits(sources, fits, columns)
+        sources = join_rows(sources, fits, self.fitting.columns(mosaic.bands, scale=scale, sky=True))
+        if self.shaping is None:
+            return sources
+        columns = beside_others(self.shaping.columns(mosaic.bands, scale=scale).empty_table()).schema
+        return join_rows(sources, shapes, columns, named=STATUS)
 
     def _batches(self, found: Detection) -> Iterator[tuple[NDArray[np.int64], Cutouts]]:
-        """Galaxies bright enough to be fitted."""
+        """Galaxies bright enough to be measured."""
         bright = np.asarray(found.sources["snr"]) >= self.min_snr
         for rows, cutouts in found.cutout_batches(self.max_pixels):
             keep = np.nonzero(bright[rows])[0]
@@ -73,7 +85,7 @@ class MeasureField:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FitFiles:
+class MeasureFiles:
     """Chunk of cutout files → one row per galaxy, those that cannot be read included.
 
     Parameters
@@ -81,24 +93,24 @@ class FitFiles:
     bands : of all cutouts.
     zeropoint : (C,) that fluxes are brought to.
     scale : whether lengths are in arcsec: the pixel scale of every galaxy is known.
-    fitting : how galaxies are fitted.
+    measuring : what is done with galaxies, and how.
     max_pixels : most pixels of a batch of cutouts.
     """
 
     bands: tuple[str, ...]
     zeropoint: tuple[float, ...]
     scale: bool
-    fitting: Fitting = field(default_factory=Fitting)
+    measuring: Fitting | Shaping = field(default_factory=Fitting)
     max_pixels: int = 16_000_000
 
     def __call__(self, chunk: FileChunk) -> pa.Table:
         """Rows in the order of the chunk's entries."""
-        columns = self.fitting.columns(self.bands, scale=self.scale)
+        columns = self.measuring.columns(self.bands, scale=self.scale)
         lost: list[int] = []
         tables, places = [columns.empty_table()], []
         for rows, cutouts in self._batches(chunk.entries, lost):
             places += rows
-            tables.append(self.fitting.rows(cutouts).cast(columns))
+            tables.append(self.measuring.rows(cutouts).cast(columns))
         tables.append(_unreadable(columns, [chunk.entries[i] for i in lost]))
         return pa.concat_tables(tables).take(pa.array(np.argsort(np.array([*places, *lost], dtype=np.int64))))
 
@@ -138,6 +150,8 @@ class FitFiles:
             return f"it has {bands_text(cutout.bands)}, the first galaxy {bands_text(self.bands)}"
         if self.scale and not bool(np.isfinite(cutout.scale.numpy()).all()):
             return "its pixel scale is not known, that of the first galaxy is; give one with --scale"
+        if self.measuring.needs_psf and cutout.psf is None:
+            return "it has no PSF, which the correction needs; give one with --psf"
         return ""
 
     def _alike(self, cutout: Cutouts) -> Cutouts:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rosse.light.coordinates import position_angle
-from rosse.shapes.indices import INDICES
+from rosse.shapes.indices import CORRECTED, INDICES
 from rosse.shapes.reasons import reason_texts
 from rosse.status import MEANING, Status, labels
 from rosse.tables import Column
@@ -30,7 +30,8 @@ def table_columns(shapes: Shapes) -> Iterator[Entry]:
     yield Column(name="dec", unit="deg", description="declination of the cutout's target", dtype="f8"), cutouts.dec
     for name, index in INDICES.items():
         value, factor, unit = in_units(shapes, name)
-        yield Column(name=name, unit=unit, description=index.about, dtype="f8"), value
+        about = index.about + (", corrected for noise and PSF" if shapes.corrected and name in CORRECTED else "")
+        yield Column(name=name, unit=unit, description=about, dtype="f8"), value
         if shapes.sigma is not None:
             about = f"one-sigma error of {name}"
             yield Column(name=f"sigma_{name}", unit=unit, description=about, dtype="f8"), shapes.sigma[name] * factor

@@ -17,6 +17,7 @@ class Reason(IntEnum):
     UNDEFINED = 5
     CENTRE = 6
     EXCEEDS_FRAME = 7
+    UNCALIBRATED = 8
 
     @property
     def text(self) -> str:
@@ -33,6 +34,7 @@ TEXT = {
     Reason.UNDEFINED: "undefined for these pixels",
     Reason.CENTRE: "the search for the centre did not end",
     Reason.EXCEEDS_FRAME: "the aperture reaches beyond the frame",
+    Reason.UNCALIBRATED: "too faint or too small for the correction",
 }
 
 
@@ -88,3 +90,4 @@ INDICES = {
     "shape_asymmetry": Index(about="asymmetry of the map of the galaxy's outline"),
     "rms_asymmetry2": Index(about="square of the RMS asymmetry; negative where noise prevails", sky=True),
 }
+CORRECTED = ("asymmetry", "concentration")  # those that `correct_shapes` knows the bias of

@@ -42,6 +42,7 @@ class Shapes:
         `sky_box`, the side of the box of empty sky.
     sigma : name → (B,) one-sigma error, or None where none were asked for.
     reasons : (B, Q) code of `Reason` for each of the Q indices, in their order.
+    corrected : whether `rosse.correct_shapes` took bias off.
     """
 
     cutouts: Cutouts
@@ -51,6 +52,7 @@ class Shapes:
     values: Mapping[str, Floats]
     sigma: Mapping[str, Floats] | None
     reasons: NDArray[np.int8]
+    corrected: bool = False
 
     def __len__(self) -> int:
         return len(self.reasons)
