@@ -1,7 +1,8 @@
 """Decision trees: the questions that volunteers answer, and which answer leads to which question.
 
-A tree is a TOML file, the one place where its questions, columns and parents are written. A question without `after` is
-asked to everyone; the others to whoever gave one of the answers that `after` names.
+A tree is a TOML file, the one place where its questions, columns and parents are written, what other tables call them,
+and what means the same in other trees. A question without `after` is asked to everyone; the others to whoever gave one
+of the answers that `after` names.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -33,12 +34,15 @@ class Answer:
     ----------
     name : as in column names.
     text : as people read it.
-    same : other tree → the column of that tree with the same meaning.
+    same : other tree → the column of that tree with the same meaning; a column of the same name needs none. Where
+        several answers name one column, it means all of them together.
+    also : what tables and volunteers' answers call it as well.
     """
 
     name: str
     text: str = ""
     same: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,7 @@ class Question:
     answers : in the order of the columns, two at least.
     after : columns ``question_answer``, one of which leads here; empty: everyone is asked.
     multiple : whether one person may tick several answers.
+    also : what tables call it as well, and other wordings under which people were asked.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Question:
     answers: tuple[Answer, ...]
     after: tuple[str, ...] = ()
     multiple: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -76,6 +82,7 @@ class Tree:
     version : of the tree, as the survey calls it.
     title : as people read it.
     reference : where it is published.
+    suffixes : what some tables append to the name of every question, such as ``-dr8``.
     questions : in the order of the columns. A question may come after answers of several questions, as long as nobody
         can give two of them.
     """
@@ -84,6 +91,7 @@ class Tree:
     version: str = ""
     title: str = ""
     reference: str = ""
+    suffixes: tuple[str, ...] = ()
     questions: tuple[Question, ...]
 
     def __post_init__(self) -> None:
@@ -93,7 +101,8 @@ class Tree:
         _check_exclusive(self)
 
     def __repr__(self) -> str:
-        return f"Tree {self.name}: {len(self.questions)} questions, {len(self.columns)} answers"
+        plural = "s" if len(self.questions) > 1 else ""
+        return f"Tree {self.name}: {len(self.questions)} question{plural}, {len(self.columns)} answers"
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -178,6 +187,18 @@ class Tree:
             out[..., i] = value
         return out  # type: ignore[no-any-return]
 
+    def only(self, names: Iterable[str]) -> Tree:
+        """The tree with some of its questions, which may come after each other but not after one that is left out."""
+        kept = list(names)
+        for name in kept:
+            self[name]  # the name of a question
+        questions = tuple(question for question in self.questions if question.name in kept)
+        for i, parents in zip(range(len(self.questions)), self.parents, strict=True):
+            left_out = {self.questions[self.question_of[column]].name for column in parents} - set(kept)
+            if self.questions[i].name in kept and left_out:
+                raise OptionError(f"question {self.questions[i].name} comes after {', '.join(sorted(left_out))}")
+        return replace(self, questions=questions)
+
     def leading_to(self, column: int) -> Iterator[dict[int, int]]:
         """Every way to an answer: question → the answer that is given there, as positions, this answer included."""
         question = self.question_of[column]
@@ -186,6 +207,9 @@ class Tree:
         for parent in self.parents[question]:
             for path in self.leading_to(parent):
                 yield path | {question: column}
+
+
+OTHER_NAMES = {"gz-desi": "gz-decals"}  # one tree in two surveys
 
 
 def trees() -> tuple[str, ...]:
@@ -199,7 +223,7 @@ def read_tree(tree: str | Path) -> Tree:
 
     Parameters
     ----------
-    tree : a name of `trees()`, or a path: anything that ends in ``.toml``.
+    tree : a name of `trees()`, ``gz-desi``, whose tree is ``gz-decals``, or a path: anything that ends in ``.toml``.
 
     Examples
     --------
@@ -209,6 +233,7 @@ def read_tree(tree: str | Path) -> Tree:
     """
     path = Path(tree)
     if path.suffix != ".toml":
+        tree = OTHER_NAMES.get(str(tree), tree)
         if str(tree) not in trees():
             raise OptionError(unknown_name("tree", str(tree), trees()) + "; a file of your own ends in .toml")
         return _parse(_shipped().joinpath(f"{tree}.toml").read_text(encoding="utf-8"), f"{tree}.toml")
@@ -232,31 +257,55 @@ def _parse(text: str, where: str) -> Tree:
     except tomllib.TOMLDecodeError as err:
         raise FileError(f"{where} is not TOML: {err}") from err
     try:
-        kinds = {"name": str, "version": str, "title": str, "reference": str, "question": list}
-        fields = _fields(found, "the tree", kinds, needed=("name",))
+        texts = dict.fromkeys(("name", "version", "title", "reference"), str)
+        fields = _fields(found, "the tree", {**texts, "suffixes": list, "question": list}, needed=("name",))
         questions = tuple(_question(entry, number) for number, entry in enumerate(fields.pop("question", []), 1))
-        return Tree(questions=questions, **fields)
+        return Tree(questions=questions, **(fields | {"suffixes": _texts(fields, "suffixes", "the tree")}))
     except InputError as err:
         raise FileError(f"{where}: {err}") from err
 
 
 def _question(entry: Any, number: int) -> Question:
     where = f"question {entry['name']}" if isinstance(entry, dict) and "name" in entry else f"question number {number}"
-    kinds = {"name": str, "text": str, "answers": list, "after": list, "multiple": bool}
+    kinds = {"name": str, "text": str, "answers": list, "after": list, "multiple": bool, "same": dict, "also": list}
     fields = _fields(entry, where, kinds, needed=("name", "answers"))
-    after = fields.get("after", [])
-    if not all(isinstance(column, str) for column in after):
-        raise InputError(f"{where}: after is {after!r}; a list of columns question_answer is wanted")
-    answers = tuple(_answer(answer, where) for answer in fields["answers"])
-    return Question(**(fields | {"after": tuple(after), "answers": answers}))
+    after = _texts(fields, "after", where, "columns question_answer")
+    same = _same_of_answers(fields.pop("same", {}), where)
+    answers = tuple(_answer(answer, where, same) for answer in fields["answers"])
+    unknown = [name for name in same if name not in {answer.name for answer in answers}]
+    if unknown:
+        raise InputError(f"{where}: same names an " + unknown_name("answer", unknown[0], [a.name for a in answers]))
+    return Question(**(fields | {"after": after, "also": _texts(fields, "also", where), "answers": answers}))
 
 
-def _answer(entry: Any, where: str) -> Answer:
-    fields = _fields(entry, f"{where}: an answer", {"name": str, "text": str, "same": dict}, needed=("name",))
+def _same_of_answers(same: dict[str, Any], where: str) -> dict[str, dict[str, str]]:
+    """Answer → tree → column, from the file's tree → answer → column."""
+    out: dict[str, dict[str, str]] = {}
+    for tree, columns in same.items():
+        if not isinstance(columns, dict) or not all(isinstance(column, str) for column in columns.values()):
+            raise InputError(f"{where}: same.{tree} is {columns!r}; {{ answer = column of that tree }} is wanted")
+        for answer, column in columns.items():
+            out.setdefault(answer, {})[tree] = column
+    return out
+
+
+def _answer(entry: Any, where: str, same_of: Mapping[str, Mapping[str, str]]) -> Answer:
+    kinds = {"name": str, "text": str, "same": dict, "also": list}
+    fields = _fields(entry, f"{where}: an answer", kinds, needed=("name",))
+    where = f"{where}, answer {fields['name']}"
     same = fields.get("same", {})
     if not all(isinstance(column, str) for column in same.values()):
-        raise InputError(f"{where}, answer {fields['name']}: same is {same!r}; tree = column is wanted")
-    return Answer(**(fields | {"same": MappingProxyType(same)}))
+        raise InputError(f"{where}: same is {same!r}; tree = column is wanted")
+    same = MappingProxyType({**same_of.get(fields["name"], {}), **same})
+    return Answer(**(fields | {"same": same, "also": _texts(fields, "also", where)}))
+
+
+def _texts(fields: Mapping[str, Any], key: str, where: str, what: str = "") -> tuple[str, ...]:
+    """A list of texts of a file."""
+    texts = fields.get(key, [])
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{where}: {key} is {texts!r}; a list of {what or 'texts'} is wanted")
+    return tuple(texts)
 
 
 def _fields(entry: Any, where: str, kinds: Mapping[str, type], needed: tuple[str, ...] = ()) -> dict[str, Any]:
