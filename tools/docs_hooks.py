@@ -86,6 +86,15 @@ def sky_columns() -> str:
     return _columns((column.name, column.unit or "", column.description) for column in COLUMNS)
 
 
+def trees() -> str:
+    """Every decision tree that comes with rosse."""
+    from rosse.tree import read_tree, trees
+
+    known = [read_tree(name) for name in trees()]
+    rows = ((f"`{t.name}`", t.title, f"{len(t.questions)}", f"{len(t.columns)}", t.reference) for t in known)
+    return _table(("name", "of", "questions", "answers", "source"), rows)
+
+
 def _columns(columns: Iterable[tuple[str, str, str]]) -> str:
     """Names with their errors on one line: a `sigma_` column says nothing new."""
     known = list(columns)
@@ -131,4 +140,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "columns of the virtual sky": sky_columns,
     "commands": commands,
     "components": components,
+    "trees": trees,
 }

@@ -59,6 +59,8 @@ _PUBLIC = {
     "Population": "rosse.sky.population",
     "observe": "rosse.sky.observe",
     "volunteers": "rosse.sky.volunteers",
+    "read_votes": "rosse.votes.reading",
+    "VoteTable": "rosse.votes.table",
     "open_catalogue": "rosse.store",
     "Catalogue": "rosse.store",
 }
@@ -116,6 +118,8 @@ if TYPE_CHECKING:
     from rosse.surveys import SURVEYS as SURVEYS
     from rosse.surveys import Survey as Survey
     from rosse.tree import Tree as Tree
+    from rosse.votes.reading import read_votes as read_votes
+    from rosse.votes.table import VoteTable as VoteTable
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names above
 

@@ -1,1 +1,1 @@
-"""What people see in galaxies: decision trees and the votes of volunteers."""
+"""What people see in galaxies: decision trees, the votes of volunteers, and how probable votes are."""

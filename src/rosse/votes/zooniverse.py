@@ -111,7 +111,7 @@ class _Reader:
             raise InputError(f"question {asked.name} takes one answer of a person, and {values!r} came")
         if any(not isinstance(one, str) for one in values):
             raise InputError(
-                f"question {asked.name}: the answer {values[0]!r} is no text; export the classifications with their texts"
+                f"question {asked.name}: the answer {values[0]!r} is no text; export classifications with their texts"
             )
         known = self.answers[question]
         for one in values:
