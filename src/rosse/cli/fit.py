@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rosse.cli import launch, screen, summary, tiles
+from rosse.cli import cutouts, launch, screen, summary, tiles
 from rosse.cli.options import FitOptions
-from rosse.errors import OptionError
 
 if TYPE_CHECKING:
-    from rosse.io import CutoutFiles
     from rosse.pipeline.run import Report
 
 HELP = """Fit cutouts: images of single galaxies with their noise, PSF and mask.
@@ -28,11 +26,6 @@ Examples:
 
   rosse fit manifest.csv --survey decals --out catalogue
 """
-
-_READING = ("survey", "extension", "scale", "zeropoint", "gain", "mask_kind", "mask_bits", "estimate_noise", "pattern",
-            "bands", "sigma", "variance", "ivar", "weight", "psf", "psf_oversampling", "mask")  # fmt: skip
-# What a person looks at first; the catalogue has every column.
-_SHOWN = ("id", "mag", "r_e", "n", "q", "pa", "chi2_dof", "status")
 
 
 def fit(options: FitOptions) -> None:
@@ -54,50 +47,16 @@ def _fit(options: FitOptions, directory: Path) -> Report:
     from rosse.pipeline.jobs import file_job
 
     with screen.watching(directory if options.out is not None else None) as watch:
-        entries = _entries(options)
+        entries = cutouts.entries(options)
         job = file_job(
             entries,
             measuring=launch.fitting_of(options),
-            inputs=_manifests(options),
-            record=tiles.record_of(options, ("cutouts", *_READING)),
+            inputs=cutouts.manifests(options),
+            record=tiles.record_of(options, cutouts.OPTIONS),
         )
         return launch.start(job, directory, options, watch)
 
 
-def _entries(options: FitOptions) -> list[CutoutFiles]:
-    from rosse.io import list_cutouts
-
-    about: dict[str, Any] = {name: getattr(options, name) for name in _READING}
-    for name in (*tiles.MAPS, "psf"):
-        if about[name] == "none" and name in ("psf", "mask"):
-            about[name] = False  # also where one lies beside the image
-        elif isinstance(about[name], dict) or (isinstance(about[name], str) and "{" not in about[name]):
-            about[name] = tiles.absolute(about[name])  # a template belongs to the images' folder
-    if isinstance(options.bands, dict):
-        if options.cutouts:
-            raise OptionError("give cutouts, or a file for each band with --bands g=a.fits,r=b.fits, not both")
-        return list_cutouts(tiles.absolute(options.bands), **about | {"bands": None})
-    if not options.cutouts:
-        raise OptionError("no cutout came; give images, a folder, or a CSV or Parquet manifest")
-    sources = [tiles.absolute_path(path) for path in options.cutouts]
-    return list_cutouts(sources[0] if len(sources) == 1 else sources, **about)
-
-
-def _manifests(options: FitOptions) -> list[Path]:
-    """Tables among the inputs: a run does not go on when their numbers have changed."""
-    from rosse.io.listing import MANIFEST_SUFFIXES
-
-    paths = [Path(tiles.absolute_path(path)) for path in options.cutouts]
-    return [path for path in paths if path.suffix.lower() in MANIFEST_SUFFIXES]
-
-
 def _say(report: Report) -> None:
-    lines = summary.fitted(report)
-    unreadable = report.counts.get("unreadable", 0)
-    if unreadable:
-        from rosse.store import open_catalogue
-
-        names = open_catalogue(report.directory).where("status = 'unreadable'").select(["id"]).head(5)["id"]
-        more = ", ..." if unreadable > 5 else ""
-        lines.append(("unreadable", f"{unreadable}: {', '.join(names)}{more}; run.log says why"))
+    lines = [*summary.measured(report), *summary.unreadable(report)]
     summary.show(report, [("galaxies", str(report.rows)), *lines])

@@ -1,23 +1,25 @@
-"""From options to a running job: models, engines and what both commands say at the end."""
+"""From options to a running job: models, engines and what commands say at the end."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rosse.errors import OptionError, RunError, unknown_name
 
 if TYPE_CHECKING:
-    from rosse.cli.options import Measuring
+    from rosse.cli.options import Measuring, Running
     from rosse.cli.screen import Watch
     from rosse.light.components import Component
     from rosse.light.model import Model
     from rosse.pipeline.engines import Engine
     from rosse.pipeline.rows import Fitting
     from rosse.pipeline.run import Job, Report
+    from rosse.shapes import ShapeOptions
 
 ENGINES = ("local", "ray")
 
@@ -26,8 +28,28 @@ def fitting_of(options: Measuring) -> Fitting:
     """How galaxies are fitted."""
     from rosse.pipeline.rows import Fitting
 
-    figures = Path(options.plot).expanduser().absolute() if options.plot else None
-    return Fitting(model=model_of(options.model), device=device_of(options.device), figures=figures)
+    return Fitting(model=model_of(options.model), device=device_of(options.device), figures=figures_of(options))
+
+
+def figures_of(options: Running) -> Path | None:
+    """Directory of figures, if any are wanted."""
+    return Path(options.plot).expanduser().absolute() if options.plot else None
+
+
+def shape_options(constants: Mapping[str, float] | None) -> ShapeOptions | None:
+    """Options with some constants that are not those of the papers."""
+    if not constants:
+        return None
+    from rosse.shapes import ShapeOptions
+
+    usual = {field.name: field.default for field in fields(ShapeOptions)}
+    for name, value in constants.items():
+        if name not in usual:
+            raise OptionError("shapes: " + unknown_name("constant", name, usual))
+        if isinstance(usual[name], int) and value != int(value):
+            raise OptionError(f"shapes: {name} is {value:g}; a whole number is wanted")
+    whole = {name for name, value in usual.items() if value is None or isinstance(value, int)}
+    return ShapeOptions(**{name: int(v) if name in whole else v for name, v in constants.items()})  # type: ignore[arg-type]
 
 
 def model_of(text: str) -> Component | Model:
@@ -58,7 +80,7 @@ def device_of(name: str) -> str:
     return name
 
 
-def engine_of(options: Measuring) -> Engine:
+def engine_of(options: Running) -> Engine:
     """Where to compute."""
     from rosse.pipeline.local import LocalEngine
     from rosse.pipeline.ray_engine import RayEngine
@@ -73,7 +95,7 @@ def engine_of(options: Measuring) -> Engine:
     return LocalEngine(workers=1 if one_fills_it else options.workers)
 
 
-def start(job: Job, directory: Path, options: Measuring, watch: Watch) -> Report:
+def start(job: Job, directory: Path, options: Running, watch: Watch) -> Report:
     """Run a job, recorded with the command line."""
     from rosse.pipeline.run import run
 

@@ -1,4 +1,4 @@
-"""Every option of `rosse run` and `rosse fit`, once: its name on the command line and in TOML, type, help."""
+"""Every option of the commands, once: its name on the command line and in TOML, type, help."""
 
 # ruff: noqa: RUF009 - `option` makes the field of a dataclass, as `field` does
 
@@ -12,6 +12,7 @@ from rosse.pipeline import config
 from rosse.pipeline.config import Files, Numbers
 
 IMAGE, NOISE, DETECT, FIT, RUN = "The image", "Noise, mask, PSF", "Detection", "Fit", "The run"
+SHAPES = "Shapes"
 SKY, FIELD = "The population", "A mosaic"
 
 
@@ -77,16 +78,11 @@ class Calibration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measuring:
-    """The fit, and where it runs."""
+class Running:
+    """Where a run computes, and what becomes of an earlier one."""
 
-    model: str = option(
-        "Profile (sersic, exponential, moffat, ferrers, ...: the page on profiles has all) or a sum, sersic+sky.",
-        default="sersic",
-        panel=FIT,
-    )
-    device: str = option("cpu or cuda.", default="cpu", panel=FIT)
-    plot: str | None = option("Directory for a figure of every galaxy.", panel=FIT)
+    device: str = option("cpu or cuda.", default="cpu")
+    plot: str | None = option("Directory for a figure of every galaxy.")
     workers: int | None = option("Processes; default: one per core.", kind=int)
     engine: str = option("local, or ray for a cluster.", default="local")
     address: str | None = option("Of a running Ray cluster, host:6379; default: start one here.")
@@ -95,6 +91,17 @@ class Measuring:
         default=False,
         kind=bool,
         flags=("--overwrite/--resume",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring(Running):
+    """The fit, and where it runs."""
+
+    model: str = option(
+        "Profile (sersic, exponential, moffat, ferrers, ...: the page on profiles has all) or a sum, sersic+sky.",
+        default="sersic",
+        panel=FIT,
     )
 
 
@@ -116,14 +123,37 @@ class RunOptions(Calibration, Measuring):
     mesh: int | None = option("Side of the background's cells, pixels.", kind=int, panel=DETECT)
     star_limit: float | None = option("Stellarity above which a source is a star.", kind=float, panel=DETECT)
     cutout_maximum: int | None = option("Largest side of a cutout, pixels.", kind=int, panel=DETECT)
-    min_snr: float | None = option("Galaxies below it are listed, not fitted; default 5.", kind=float, panel=FIT)
+    min_snr: float | None = option("Galaxies below it are listed, not measured; default 5.", kind=float, panel=FIT)
+    shapes: bool = option(
+        "Measure shapes without a model as well (the default), or fit only.",
+        default=True,
+        kind=bool,
+        flags=("--shapes/--no-shapes",),
+        panel=SHAPES,
+    )
+    shape_band: str | None = option("Name of the band for shapes; default: the middle one.", panel=SHAPES)
+    shape_draws: int = option(
+        "Images with new noise for their errors; default none.", kind=int, default=0, panel=SHAPES
+    )
+    shape_seed: int = option("Of that noise; default 0.", kind=int, default=0, panel=SHAPES)
+    shape_correct: bool = option(
+        "Take noise and PSF bias off asymmetry and concentration.",
+        default=False,
+        kind=bool,
+        flags=("--shape-correct",),
+        panel=SHAPES,
+    )
+    shape_constants: dict[str, float] | None = option(
+        "Constants of the papers, eta=0.25,sky_box=16: fields of ShapeOptions.", panel=SHAPES, parse=config.settings
+    )
+    plot: str | None = option("Directory for figures of every galaxy; those of shapes go into its folder shapes.")
     size: int | None = option("Side of a partition, pixels; bounds the memory; default 2048.", kind=int)
     match: float | None = option("Radius for sources of overlapping tiles, arcsec; default 1.", kind=float)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitOptions(Calibration, Measuring):
-    """Options of `rosse fit`."""
+class CutoutOptions(Calibration):
+    """Which cutouts, and what belongs to them."""
 
     cutouts: list[str] = option("Images, a folder, or a CSV/Parquet manifest.", default=(), kind=list)
     out: str | None = option("Directory of the catalogue; without it the table is printed.")
@@ -140,21 +170,27 @@ class FitOptions(Calibration, Measuring):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShapesOptions(Calibration):
+class FitOptions(CutoutOptions, Measuring):
+    """Options of `rosse fit`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapesOptions(CutoutOptions, Running):
     """Options of `rosse shapes`."""
 
-    cutouts: list[str] = option("Images, a folder, or a CSV/Parquet manifest.", default=(), kind=list)
-    out: str | None = option("File of the table, .fits, .csv, .ecsv, .parquet, .vot; without it the table is printed.")
-    pattern: str | None = option("Names in a folder, as for rosse fit.", panel=IMAGE)
-    estimate_noise: bool = option(
-        "Measure the noise from the sky where no map is given.", default=False, kind=bool, panel=NOISE
+    band: str | None = option("Name of the band; default: the middle one.", panel=SHAPES)
+    draws: int = option("Images with new noise for errors; default none.", kind=int, default=0, panel=SHAPES)
+    seed: int = option("Of that noise; default 0.", kind=int, default=0, panel=SHAPES)
+    correct: bool = option(
+        "Take noise and PSF bias off asymmetry and concentration; needs the PSF.",
+        default=False,
+        kind=bool,
+        flags=("--correct",),
+        panel=SHAPES,
     )
-    band: str | None = option("Name of the band; default: the middle one.")
-    draws: int = option("Images with new noise for errors; default none.", kind=int, default=0)
-    seed: int = option("Of that noise; default 0.", kind=int, default=0)
-    device: str = option("cpu or cuda.", default="cpu")
-    plot: str | None = option("Directory for a figure of every galaxy.")
-    overwrite: bool = option("Replace the table.", default=False, kind=bool, flags=("--overwrite",))
+    constants: dict[str, float] | None = option(
+        "Constants of the papers, eta=0.25,sky_box=16: fields of ShapeOptions.", panel=SHAPES, parse=config.settings
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,11 @@ from rosse.errors import OptionError
 if TYPE_CHECKING:
     from rosse.pipeline.jobs import FieldOptions
     from rosse.pipeline.run import Report
+    from rosse.pipeline.shaping import Shaping
 
 _PLURAL = {"galaxy": "galaxies", "star": "stars", "artefact": "artefacts"}
 
-HELP = """Measure a survey image: sky, detection, stars, PSF, one fit per galaxy, catalogue.
+HELP = """Measure a survey image: sky, detection, stars, PSF, one fit per galaxy, shapes, catalogue.
 
 Several images are tiles of one survey. Their maps are then given as templates, --weight '{name}.weight.fits', where
 {name} is the image's name without its ending. A run that was stopped goes on where it was when the same command is
@@ -64,23 +65,49 @@ def _measuring(options: RunOptions) -> FieldOptions:
         return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
     return FieldOptions(
-        **given(FieldOptions), detection=DetectOptions(**given(DetectOptions)), fitting=launch.fitting_of(options)
+        **given(FieldOptions), detection=DetectOptions(**given(DetectOptions)), fitting=launch.fitting_of(options),
+        shaping=_shaping(options),
+    )  # fmt: skip
+
+
+def _shaping(options: RunOptions) -> Shaping | None:
+    from rosse.pipeline.shaping import Shaping
+
+    if not options.shapes:
+        return None
+    figures = launch.figures_of(options)
+    return Shaping(
+        options=launch.shape_options(options.shape_constants),
+        band=options.shape_band,
+        draws=options.shape_draws,
+        seed=options.shape_seed,
+        correct=options.shape_correct,
+        device=launch.device_of(options.device),
+        figures=None if figures is None else figures / "shapes",
     )
 
 
 def _say(report: Report, min_snr: float | None) -> None:
     """The summary, on stdout."""
+    from rosse.pipeline.shaping import STATUS
     from rosse.store import open_catalogue
 
     kinds: Counter[str] = Counter()
-    for rows in open_catalogue(report.directory).select(["kind"]).partitions():
+    shapes: Counter[str] = Counter()
+    catalogue = open_catalogue(report.directory)
+    names = [name for name in ("kind", STATUS) if name in catalogue.schema.names]
+    for rows in catalogue.select(names).partitions():
         kinds.update(rows["kind"].to_pylist())
+        shapes.update(rows[STATUS].to_pylist() if STATUS in names else [])
+    del shapes["skipped"]
     stars = report.rows - kinds["galaxy"]
     faint = report.counts.get("skipped", 0) - stars
     lines = [("sources", f"{report.rows}: " + ", ".join(_counted(n, k) for k, n in kinds.most_common()))]
     if not report.rows:
         lines = [("sources", "none was found; the catalogue is empty")]
-    lines += summary.fitted(report)
+    lines += summary.measured(report)
+    if shapes:
+        lines.insert(2, ("shapes", f"{shapes.total()}: {summary.counts_text(shapes)}"))
     if report.rows:
         lines.append(
             ("not fitted", f"{stars} stars and artefacts, {_counted(faint, 'galaxy')} below S/N {min_snr or 5:g}")

@@ -2,78 +2,79 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rosse.cli import launch, screen, tiles
+from rosse.cli import cutouts, launch, screen, summary, tiles
 from rosse.cli.options import ShapesOptions
 from rosse.errors import OptionError
 
 if TYPE_CHECKING:
-    from rosse.cutouts import Cutouts
-    from rosse.shapes import Shapes
+    from rosse.pipeline.run import Report
+    from rosse.pipeline.shaping import Shaping
 
 HELP = """Measure cutouts without a model: sizes, concentration, asymmetries, Gini, M20, clumps.
 
-Cutouts are found as by rosse fit: a folder, images, or a manifest.
+Cutouts are found as by rosse fit: a folder, images, or a manifest. A run that was stopped goes on where it was when the
+same command is given again.
 
 Examples:
 
   rosse shapes galaxies/ --scale 0.396 --zeropoint 22.5
 
-  rosse shapes galaxies/ --scale 0.262 --zeropoint 22.5 --draws 20 --out shapes.fits --plot figures
+  rosse shapes galaxies/ --scale 0.262 --zeropoint 22.5 --draws 20 --out shapes --plot figures
+
+  rosse shapes galaxies/ --scale 0.262 --correct --constants eta=0.25 --out shapes
 """
 
-_READING = ("survey", "extension", "scale", "zeropoint", "gain", "mask_kind", "mask_bits", "estimate_noise", "pattern",
-            "sigma", "variance", "ivar", "weight", "mask")  # fmt: skip
-_SHOWN = ("id", "r_petro", "concentration", "asymmetry", "smoothness", "gini", "m20", "status")
-_FORMATS = {".fits": "fits", ".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".parquet": "parquet", ".vot": "votable"}
+_TABLES = (".fits", ".csv", ".ecsv", ".parquet", ".vot", ".txt", ".hdf5")
 
 
 def shapes(options: ShapesOptions) -> None:
-    """Measure, and print the table or write it."""
-    from rosse.shapes import measure_shapes
-
-    out = None if options.out is None else Path(options.out)
-    if out is not None and out.suffix not in _FORMATS:
-        raise OptionError(f"--out is {options.out!r}; a file that ends in {', '.join(_FORMATS)} is wanted")
-    cutouts = _cutouts(options).to(launch.device_of(options.device))
-    result = measure_shapes(cutouts, band=options.band, draws=options.draws, seed=options.seed)
-    if options.plot is not None:
-        _draw(result, Path(options.plot))
-    if out is None:
-        _print(result)
+    """Measure, and print the table or say where it is."""
+    if options.out is not None:
+        out = Path(options.out)
+        if out.suffix.lower() in _TABLES:
+            raise OptionError(
+                f"--out is {options.out!r}; the directory of a catalogue is wanted: --out {out.stem}, and then "
+                f"rosse export {out.stem} {out.name}"
+            )
+        report = _measure(options, out)
+        lines = [*summary.measured(report, word="measured"), *summary.unreadable(report)]
+        summary.show(report, [("galaxies", str(report.rows)), *lines])
+        launch.refuse_failures(report)
         return
-    result.table().write(out, format=_FORMATS[out.suffix], overwrite=options.overwrite)
-    screen.out().print(f"{len(result)} galaxies in {out}")
+    with tempfile.TemporaryDirectory(prefix="rosse-") as folder:
+        report = _measure(options, Path(folder))
+        from rosse.store import open_catalogue
+
+        summary.print_rows(open_catalogue(folder))
+        launch.refuse_failures(report)
 
 
-def _cutouts(options: ShapesOptions) -> Cutouts:
-    from rosse.io import read_cutouts
+def _measure(options: ShapesOptions, directory: Path) -> Report:
+    from rosse.pipeline.jobs import file_job
 
-    if not options.cutouts:
-        raise OptionError("no cutout came; give images, a folder, or a CSV or Parquet manifest")
-    sources = [tiles.absolute_path(path) for path in options.cutouts]
-    about = {name: getattr(options, name) for name in _READING}
-    if about["mask"] == "none":
-        about["mask"] = False
-    return read_cutouts(sources[0] if len(sources) == 1 else sources, psf=False, **about)
-
-
-def _draw(result: Shapes, folder: Path) -> None:
-    from rosse.pipeline.figures import figure_path
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for row, name in enumerate(result.cutouts.id):
-        result.plot(row).savefig(figure_path(folder, str(name)), dpi=100)
+    with screen.watching(directory if options.out is not None else None) as watch:
+        job = file_job(
+            cutouts.entries(options, psf=options.correct),
+            measuring=_shaping(options),
+            inputs=cutouts.manifests(options),
+            record=tiles.record_of(options, cutouts.OPTIONS),
+        )
+        return launch.start(job, directory, options, watch)
 
 
-def _print(result: Shapes) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _shaping(options: ShapesOptions) -> Shaping:
+    from rosse.pipeline.shaping import Shaping
 
-    table = result.table()
-    shown = Table(*(f"{name} \\[{table[name].unit}]" if table[name].unit else name for name in _SHOWN), box=SIMPLE_HEAD)
-    for row in table:
-        shown.add_row(*(str(row[name]) if name in ("id", "status") else f"{row[name]:.4g}" for name in _SHOWN))
-    screen.out(fold=True).print(shown)
+    return Shaping(
+        options=launch.shape_options(options.constants),
+        band=options.band,
+        draws=options.draws,
+        seed=options.seed,
+        correct=options.correct,
+        device=launch.device_of(options.device),
+        figures=launch.figures_of(options),
+    )

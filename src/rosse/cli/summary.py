@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 Line = tuple[str, str]
 
-_FIRST = re.compile(r"id|kind|(\w+_)?mag(_\w+)?|(\w+_)?(r_e|n|q|pa)|chi2_dof|status")
+_FITS = re.compile(r"id|kind|(\w+_)?mag(_\w+)?|(\w+_)?(r_e|n|q|pa)|chi2_dof|status")
+_NOT_FITS = re.compile(r"(sigma|shape)_.*|mag_(auto|petro|kron).*")
+_SHAPES = re.compile(r"id|r_petro|concentration|asymmetry|smoothness|gini|m20|status")
 
 
-def fitted(report: Report) -> list[Line]:
-    """Lines on the galaxies that were fitted, and how fast."""
+def measured(report: Report, *, word: str = "fitted") -> list[Line]:
+    """Lines on the galaxies that were fitted, or measured in another way, and how fast."""
     counts = {status: n for status, n in report.counts.items() if status != "skipped"}
     lines = []
     if counts:
-        lines.append(("fitted", f"{sum(counts.values())}: {counts_text(counts)}"))
+        lines.append((word, f"{sum(counts.values())}: {counts_text(counts)}"))
     new = sum(n for status, n in report.computed.items() if status != "skipped")
     if new:
         lines.append(("speed", f"{new / max(report.seconds, 1e-3):.1f} galaxies/s ({new} in {report.seconds:.0f} s)"))
@@ -34,6 +36,18 @@ def fitted(report: Report) -> list[Line]:
     elif counts and not report.computed:
         lines.append(("speed", "nothing was left to do: every partition was finished before"))
     return lines
+
+
+def unreadable(report: Report) -> list[Line]:
+    """A line on the galaxies whose files could not be read, if there are any."""
+    count = report.counts.get("unreadable", 0)
+    if not count:
+        return []
+    from rosse.store import open_catalogue
+
+    names = open_catalogue(report.directory).where("status = 'unreadable'").select(["id"]).head(5)["id"]
+    more = ", ..." if count > 5 else ""
+    return [("unreadable", f"{count}: {', '.join(names)}{more}; run.log says why")]
 
 
 def show(report: Report, lines: Iterable[Line]) -> None:
@@ -79,7 +93,10 @@ def print_rows(catalogue: Catalogue, limit: int | None = None) -> None:
     from rich.table import Table
 
     known = catalogue.schema.names
-    names = [name for name in known if _FIRST.fullmatch(name) and not name.startswith(("sigma_", "mag_auto"))]
+    if "chi2_dof" in known:
+        names = [name for name in known if _FITS.fullmatch(name) and not _NOT_FITS.fullmatch(name)]
+    else:
+        names = [name for name in known if _SHAPES.fullmatch(name)]
     errors = {name: f"sigma_{name}" for name in names if f"sigma_{name}" in known}
     units = {column.name: f" \\[{column.unit}]" if column.unit else "" for column in catalogue.columns}
     table = Table(*(name + units[name] for name in names), box=SIMPLE_HEAD)

@@ -120,6 +120,18 @@ def shares(value: Any) -> tuple[str, ...] | dict[str, float]:
     return names(value)
 
 
+def settings(value: Any) -> dict[str, float]:
+    """``eta=0.25,sky_box=16``: numbers by name (in TOML also a table)."""
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",")]
+        if not all(name.strip() and sign and text.strip() for name, sign, text in pairs):
+            raise OptionError(f"name=number, several with commas, is wanted, {value!r} came")
+        value = {name.strip(): text for name, _, text in pairs}
+    if not isinstance(value, Mapping):
+        raise OptionError(f"numbers by name are wanted, {value!r} came")
+    return {str(name): _number(number) for name, number in value.items()}
+
+
 def extension(value: Any) -> str | int:
     """Name or number of an HDU."""
     if isinstance(value, int) and not isinstance(value, bool):
