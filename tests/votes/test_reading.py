@@ -9,10 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rosse.errors import FileError, InputError, OptionError
+from rosse.sky.opinions import Opinions
+from rosse.sky.volunteers import volunteers
 from rosse.tree import Tree, read_tree
 from rosse.votes.reading import read_votes
+from rosse.votes.shares import votes_of_shares
 from rosse.votes.table import VoteTable
 
 GZ2_FILE = Path("gz2-votes") / "gz2_stripe82_normal_votes_table5.csv.gz"
@@ -245,6 +250,37 @@ def test_each_fault_of_a_table_gives_one_clear_error(message: str, tmp_path: Pat
 def test_shares_become_votes() -> None:
     votes = read_votes(simple(**SHARES), "gz-rings")
     np.testing.assert_array_equal(votes.counts, [[1, 2], [1, 1], [0, 0]])
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=7), st.integers(2, 6))
+def test_shares_printed_with_decimals_give_the_votes_back(votes: list[int], decimals: int) -> None:
+    people = sum(votes)
+    shares = np.round(np.array([votes]) / max(people, 1), decimals)
+    found, odd = votes_of_shares(shares, np.array([float(people)]), multiple=False)
+    assert not odd.any()
+    assert found.sum() == people
+    if decimals > 2 or people < 50:  # else two decimals do not tell
+        assert found[0].tolist() == votes
+
+
+def test_shares_of_weighted_votes_are_refused_or_rounded() -> None:
+    shares = {"ring_yes_fraction": [0.45, 0.5, 1], "ring_no_fraction": [0.55, 0.5, 0], "ring_total-votes": [3, 2, 7]}
+    with pytest.raises(InputError, match=r"rows \[0\]; they are of weighted votes: rounded=True takes the nearest"):
+        read_votes(simple(**shares), "gz-rings")
+    np.testing.assert_array_equal(
+        read_votes(simple(**shares), "gz-rings", rounded=True).counts, [[1, 2], [1, 1], [7, 0]]
+    )
+    with pytest.raises(InputError, match="no whole numbers of votes"):
+        read_votes(simple(**shares | {"ring_no_fraction": [0.1, 0.1, 0.1]}), "gz-rings")
+
+
+def test_votes_of_the_virtual_sky_are_read_as_they_are() -> None:
+    tree = read_tree("gz-decals")
+    probability = np.concatenate([np.full((5, len(q.answers)), 1 / len(q.answers)) for q in tree.questions], 1)
+    cast = volunteers(Opinions(tree=tree, id=np.arange(5), probability=probability), seed=1, voters=30)
+    votes = read_votes(cast.table(), tree)
+    np.testing.assert_array_equal(votes.counts, cast.counts)
+    np.testing.assert_array_equal(votes.people, cast.asked)
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:

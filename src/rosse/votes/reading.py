@@ -14,6 +14,7 @@ from rosse.errors import FileError, InputError, OptionError, rows_text, unknown_
 from rosse.tree import Question, Tree, read_tree
 from rosse.votes import zooniverse
 from rosse.votes.names import Layout, layout_of, wanted
+from rosse.votes.shares import votes_of_shares
 from rosse.votes.table import Numbers, VoteTable
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ IDS = (
     "id", "id_str", "iauname", "dr8_id", "dr7objid", "objid", "object_id", "zooniverse_id", "subject_id", "survey_id",
     "asset_id", "filename", "file_loc", "name",
 )  # fmt: skip
-PRINTED = 0.006  # a share with two decimals is this close to the one of the votes
 
 
 def read_votes(
@@ -36,6 +36,7 @@ def read_votes(
     *,
     id: str | None = None,
     suffix: str | None = None,
+    rounded: bool = False,
 ) -> VoteTable:
     """Votes of a table, for the answers of a tree.
 
@@ -46,6 +47,7 @@ def read_votes(
     tree : a tree, or what `rosse.tree.read_tree` takes.
     id : column that names the galaxies; None: the first of the usual ones that is there.
     suffix : what the table appends to questions, where it holds several campaigns: ``"-dr8"``, or ``""`` for nothing.
+    rounded : whether shares of weighted votes become the nearest whole numbers of votes, which is an error otherwise.
 
     Returns
     -------
@@ -57,12 +59,12 @@ def read_votes(
     Known columns, for question *bar* and answer *yes* of tree *gz2*: ``bar_yes`` or ``bar-gz2_yes`` (counts),
     ``bar-gz2_yes_fraction`` with ``bar-gz2_total-votes``, and what the tree's file names as well
     (``t03_bar_a06_bar_count``). Counts are preferred. Fractions become the whole numbers of votes they were made from.
-    Weighted and debiased columns are never read: they count no people.
+    Columns called weighted or debiased are never read: they count no people.
     """
     known = tree if isinstance(tree, Tree) else read_tree(tree)
     where = f"{source}: " if isinstance(source, str | Path) else ""
     try:
-        return _read(_opened(source), known, id, suffix)
+        return _read(_opened(source), known, id, suffix, rounded=rounded)
     except FileError:
         raise
     except OptionError as err:
@@ -71,7 +73,7 @@ def read_votes(
         raise (FileError if where else InputError)(f"{where}{err}") from err
 
 
-def _read(source: Any, tree: Tree, id: str | None, suffix: str | None) -> VoteTable:
+def _read(source: Any, tree: Tree, id: str | None, suffix: str | None, *, rounded: bool) -> VoteTable:
     columns = _columns(source)
     if zooniverse.is_export(columns):
         if not isinstance(source, str | Path):
@@ -88,10 +90,11 @@ def _read(source: Any, tree: Tree, id: str | None, suffix: str | None) -> VoteTa
     absent = [question for question in layouts if question not in found]
     if absent:
         logger.info("tree %s: no votes on %s in the table", tree.name, ", ".join(absent))
-    return _assemble(frame, name, tree, found)
+    return VoteTable.of(tree, _names(frame[name]), *_votes(frame, tree, found, rounded=rounded))
 
 
-def _assemble(frame: pd.DataFrame, name: str, tree: Tree, found: dict[str, Layout]) -> VoteTable:
+def _votes(frame: pd.DataFrame, tree: Tree, found: dict[str, Layout], *, rounded: bool) -> tuple[Numbers, Numbers]:
+    """Counts (N, A) and people (N, Q), NaN where the table has none."""
     counts = np.full((len(frame), len(tree.columns)), np.nan)
     people = np.full((len(frame), len(tree.questions)), np.nan)
     for i, (question, here) in enumerate(zip(tree.questions, tree.slices, strict=True)):
@@ -99,14 +102,16 @@ def _assemble(frame: pd.DataFrame, name: str, tree: Tree, found: dict[str, Layou
         if layout is None:
             continue
         total = _numbers(frame, layout.total) if layout.total else None
-        counts[:, here] = _counts(frame, layout, total, question)
+        counts[:, here] = _counts(frame, layout, total, question, rounded=rounded)
         if total is not None:
             people[:, i] = total
             _check_total(question, counts[:, here], total)
-    return VoteTable.of(tree, _names(frame[name]), counts, people)
+    return counts, people
 
 
-def _counts(frame: pd.DataFrame, layout: Layout, total: Numbers | None, question: Question) -> Numbers:
+def _counts(
+    frame: pd.DataFrame, layout: Layout, total: Numbers | None, question: Question, *, rounded: bool
+) -> Numbers:
     """Votes (N, K) on a question."""
     values = np.stack([_numbers(frame, column) for column in layout.answers], 1)
     if not layout.shares:
@@ -116,28 +121,14 @@ def _counts(frame: pd.DataFrame, layout: Layout, total: Numbers | None, question
             f"question {question.name} has shares of votes ({layout.answers[0]}) but no number of people; a column "
             f"such as {question.name}_total-votes is wanted, for without it nobody knows how sure a share is"
         )
-    votes = np.rint(values * total[:, None])
-    votes[total == 0] = 0  # nobody answered: shares of nothing are empty
-    off = np.abs(votes - values * total[:, None]) > np.maximum(PRINTED * total[:, None], 0.01)
-    if not question.multiple:
-        left = total - votes.sum(1)
-        mend = (left != 0) & (np.abs(left) < votes.shape[1])
-        votes[mend] = _largest_remainders(values[mend] * total[mend, None], total[mend])
-        off |= (np.abs(votes.sum(1) - total) > 0)[:, None]
-    if (off & ~np.isnan(votes)).any():
-        rows = np.flatnonzero((off & ~np.isnan(votes)).any(1)).tolist()
+    votes, odd = votes_of_shares(values, total, multiple=question.multiple)
+    if odd.any() and not rounded:
         raise InputError(
-            f"question {question.name}: shares times {layout.total} are no whole numbers of votes, {rows_text(rows)}; "
-            "weighted or debiased shares cannot be counted"
+            f"question {question.name}: shares times {layout.total} are no whole numbers of votes, "
+            f"{rows_text(np.flatnonzero(odd).tolist())}; they are of weighted votes: rounded=True takes the nearest "
+            "whole numbers, tree.only([...]) leaves the question out"
         )
     return votes
-
-
-def _largest_remainders(expected: Numbers, total: Numbers) -> Numbers:
-    """Whole numbers (N, K) near the expected ones that add up to the total (N,)."""
-    votes = np.floor(expected)
-    rank = np.argsort(np.argsort(votes - expected, axis=1), axis=1)  # 0 for the largest remainder
-    return np.asarray(votes + (rank < (total - votes.sum(1))[:, None]))
 
 
 def _check_total(question: Question, counts: Numbers, total: Numbers) -> None:
@@ -175,10 +166,10 @@ def _names(ids: pd.Series[Any]) -> NDArray[np.str_]:
 
 
 def _opened(source: Any) -> Any:
-    """The path of a CSV file, of which only some columns are read; any other table as it is in memory."""
-    if not isinstance(source, str | Path):
+    """The path of a CSV or Parquet file, of which only some columns are read; any other table as it is in memory."""
+    if not isinstance(source, str | Path) or _kind(Path(source)) != "astropy":
         return source
-    return source if _kind(Path(source)) == "csv" else _table(Path(source))
+    return _table(Path(source))
 
 
 def _columns(source: Any) -> list[str]:
@@ -187,7 +178,8 @@ def _columns(source: Any) -> list[str]:
 
     if not isinstance(source, str | Path):
         return list(source.columns if isinstance(source, pd.DataFrame) else source.colnames)
-    return list(_csv(Path(source), nrows=0).columns)
+    path = Path(source)
+    return _parquet(path) if _kind(path) == "parquet" else list(_csv(path, nrows=0).columns)
 
 
 def _load(source: Any, columns: list[str], id: str) -> pd.DataFrame:
@@ -195,7 +187,8 @@ def _load(source: Any, columns: list[str], id: str) -> pd.DataFrame:
     import pandas as pd
 
     if isinstance(source, str | Path):
-        return _csv(Path(source), usecols=columns, dtype={id: str})
+        path = Path(source)
+        return _table(path, columns) if _kind(path) == "parquet" else _csv(path, usecols=columns, dtype={id: str})
     frame = source if isinstance(source, pd.DataFrame) else _frame(source)
     return frame[columns]
 
@@ -218,13 +211,24 @@ def _csv(path: Path, **options: Any) -> pd.DataFrame:
     return frame
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _parquet(path: Path) -> list[str]:
+    """Names of the columns of a Parquet file, which may hold images as well."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, pa.ArrowInvalid) as err:
+        raise FileError(f"{path} cannot be read as a table: {getattr(err, 'strerror', None) or err}") from err
+
+
+def _table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """A table in another format than CSV."""
     import pandas as pd
 
     try:
         if _kind(path) == "parquet":
-            return pd.read_parquet(path, dtype_backend="numpy_nullable")
+            return pd.read_parquet(path, columns=columns, dtype_backend="numpy_nullable")
         from astropy.table import Table
 
         return _frame(Table.read(path))
