@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from rosse.shapes.simplex import minimise
-from rosse.shapes.turned import FREE, Box, Difference, box_around, difference
+from rosse.shapes.turned import Difference, Flipped
+
+FREE = 8  # pixels around the aperture in which the centre may move before its edge is cut off
+STEP = 0.05  # of the start's coordinates in the stamp, the first triangle (the rule of scipy.optimize.fmin)
+ROUND = 16  # sides of windows are multiples of it, so that there are few
 
 
 def asymmetry(sums: Difference, sky: Tensor) -> Tensor:
@@ -35,46 +41,112 @@ def shape_asymmetry(sums: Difference) -> Tensor:
     return sums.absolute / sums.light
 
 
-def least_asymmetry(
-    image: Tensor,
-    bad: Tensor | None,
-    start: Tensor,
-    *,
-    step: Tensor,
-    radius: Tensor,
-    sky: Tensor,
-    tolerance: float,
-    max_steps: int,
-) -> tuple[Tensor, Tensor]:
-    """Centre (B, 2) of least asymmetry within circles around it, and whether (B,) the search ended.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Window:
+    """Squares of like side around the apertures of some galaxies, all with gaps in their data or all without.
 
     Parameters
     ----------
-    image, bad : (B, H, W) stamps, and 1 where they have no data; None where all do.
-    start : (B, 2) where the search begins, x and y.
-    step : (B,) size of the first triangle, pixels.
+    rows : (M,) which galaxies.
+    first : (M, 2) x and y of the square's first pixel in the stamp.
+    side : of the square, pixels.
+    own, light : (M, side, side) the galaxy, and its absolute value.
+    data : (M, side, side) 1 where there are data, 0 elsewhere; None where there are everywhere.
+    gaps : whether the stamps have pixels without data.
+    """
+
+    rows: Tensor
+    first: Tensor
+    side: int
+    own: Tensor
+    light: Tensor
+    data: Tensor | None
+    gaps: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Search:
+    """Where B galaxies are most like themselves turned, within circles around their centre.
+
+    Parameters
+    ----------
+    image, bad : (B, N, N) stamps, and where they have no data.
+    gaps : (B,) whether there are such pixels within the stamp's extent.
+    flipped, flipped_bad : the image turned, and those pixels; None where no stamp has any.
     radius : (B,) of the circle, pixels.
     sky : (B,) what noise adds, per pixel.
     """
-    centre, ended = start.clone(), torch.zeros(len(start), dtype=torch.bool, device=start.device)
 
-    edge = torch.tensor([image.shape[2] - 1, image.shape[1] - 1], dtype=start.dtype, device=start.device)
+    image: Tensor
+    bad: Tensor
+    gaps: Tensor
+    flipped: Flipped
+    flipped_bad: Flipped | None
+    radius: Tensor
+    sky: Tensor
 
-    def search(rows: Tensor, box: Box) -> None:
+    def least(self, rows: Tensor, start: Tensor, *, tolerance: float, max_steps: int) -> tuple[Tensor, Tensor]:
+        """Centres (M, 2) of galaxies `rows` (M,), from `start` (M, 2), and whether (M,) the search ended."""
+        windows = [self._window(rows, some, start, kind) for some, kind in self._kinds(rows)]
+        member = torch.zeros(len(rows), 2, dtype=torch.long, device=rows.device)
+        for i, window in enumerate(windows):
+            member[window.rows, 0] = i
+            member[window.rows, 1] = torch.arange(len(window.rows), device=rows.device)
+        edge = self.image.shape[1] - 1
+
         def function(points: Tensor, which: Tensor) -> Tensor:
-            at = rows[which]
-            value = asymmetry(difference(box, points, which, radius[at], squares=False), sky[at])
+            out = torch.full_like(points[:, 0], torch.inf)  # beyond the stamp, there is no light to compare
             inside = ((points >= 0) & (points <= edge)).all(1)
-            return torch.where(inside & torch.isfinite(value), value, torch.inf)  # beyond, there is no light to compare
+            kind = torch.where(inside, member[which, 0], -1)
+            for i, window in enumerate(windows):
+                at = (kind == i).nonzero().flatten()
+                if len(at):
+                    out[at] = self._asymmetry(window, points[at], member[which[at], 1], rows[which[at]])
+            return torch.where(torch.isfinite(out), out, torch.inf)
 
-        centre[rows], ended[rows] = minimise(
-            function, start[rows], step[rows, None].expand(-1, 2), tolerance=tolerance, max_steps=max_steps
-        )
+        return minimise(function, start, STEP * start, tolerance=tolerance, max_steps=max_steps)
 
-    rows = torch.arange(len(start), device=start.device)
-    search(rows, box_around(image, bad, start, float(radius.max())))
-    far = ((centre - start).abs().amax(1) > FREE - 1).nonzero().flatten()
-    if len(far):
-        reach = float(max(image.shape[1:]))
-        search(far, box_around(image[far], None if bad is None else bad[far], start[far], reach))
-    return centre, ended
+    def _kinds(self, rows: Tensor) -> list[tuple[Tensor, tuple[int, bool]]]:
+        """Members of `rows` whose windows are of one kind, side and gaps; it follows from each galaxy alone."""
+        side = 2 * (self.radius[rows].ceil().long() + FREE) + 1
+        side = (torch.div(side + ROUND - 1, ROUND, rounding_mode="floor") * ROUND).clamp_max(self.image.shape[1])
+        kind = 2 * side + self.gaps[rows].long()
+        return [((kind == k).nonzero().flatten(), (k // 2, bool(k % 2))) for k in torch.unique(kind).tolist()]
+
+    def _window(self, rows: Tensor, some: Tensor, start: Tensor, kind: tuple[int, bool]) -> _Window:
+        side, gaps = kind
+        first = (start[some].round().long() - side // 2).clamp(0, self.image.shape[1] - side)
+        at = torch.cat([rows[some, None], first], 1).tolist()
+
+        def part(whole: Tensor) -> Tensor:
+            return torch.stack([whole[i, y : y + side, x : x + side] for i, x, y in at])
+
+        own, bad = part(self.image), part(self.bad)
+        data = (~bad).to(own.dtype) if bool(bad.any()) else None
+        return _Window(rows=some, first=first, side=side, own=own, light=own.abs(), data=data, gaps=gaps)
+
+    def _asymmetry(self, window: _Window, centre: Tensor, which: Tensor, rows: Tensor) -> Tensor:
+        """Asymmetry (M,) about centres (M, 2) of members `which` of a window, galaxies `rows` of all.
+
+        A pixel at the edge of the circle counts by the part of its diameter that lies inside.
+        """
+        back = self.flipped.about(centre, rows, window.first[which], window.side)
+        whole = len(which) == len(window.rows)  # then they are all there, in order
+        own, light = (v if whole else v[which] for v in (window.own, window.light))
+        weight = _circle(centre - window.first[which], self.radius[rows], window.side)
+        if window.data is not None:
+            weight.mul_(window.data if whole else window.data[which])
+        if window.gaps and self.flipped_bad is not None:
+            weight.mul_(1 - self.flipped_bad.nearest(centre, rows, window.first[which], window.side))
+        delta = back.sub_(own).abs_().mul_(weight)
+        absolute, light, area = (v.flatten(1).sum(1).double() for v in (delta, light * weight, weight))
+        return (absolute - area * self.sky[rows]) / light
+
+
+def _circle(centre: Tensor, radius: Tensor, side: int) -> Tensor:
+    """Part (M, side, side) of each pixel's diameter inside circles."""
+    line = torch.arange(side, device=centre.device)
+    x, y = ((line - centre[:, i, None]).square() for i in (0, 1))
+    twice = 2 * radius[:, None]
+    rows, columns = ((0.5 + radius[:, None] / 2 - y / twice).float(), (-x / twice).float())
+    return (rows[:, :, None] + columns[:, None, :]).clamp_(0, 1)

@@ -15,7 +15,7 @@ from rosse.shapes.columns import in_units
 from rosse.shapes.measure import measure
 from rosse.shapes.segment import OTHER, TARGET
 from rosse.shapes.stamps import cut, extents
-from rosse.shapes.turned import box_around, turned
+from rosse.shapes.turned import Flipped
 from rosse.status import Status
 
 if TYPE_CHECKING:
@@ -86,18 +86,16 @@ def _galaxy(shapes: Shapes, row: int) -> _Galaxy | None:
     centre = torch.stack([values["x"], values["y"]], 1)
     residual = torch.full((side, side), math.nan, dtype=stamps.image.dtype)
     if bool(torch.isfinite(centre).all()):
-        box = box_around(stamps.image, None, centre, float(side))
-        at = centre - torch.stack([box.x, box.y], 1)
-        back = turned(box.flipped, at, torch.zeros(1, dtype=torch.long, device=at.device), box.side)[0]
-        x, y = -int(box.x[0]), -int(box.y[0])
-        residual = stamps.image[0] - back[y : y + side, x : x + side]
-    bad = stamps.bad[0].cpu().numpy()
+        rows = torch.zeros(1, dtype=torch.long, device=centre.device)
+        back = Flipped.of(stamps.image).about(centre, rows, torch.zeros_like(centre, dtype=torch.long), side)
+        residual = (stamps.image - back)[0]
+    bad, unit = stamps.bad[0].cpu().numpy(), float(stamps.unit[0])
     y0, x0 = int(first[0, 1]), int(first[0, 0])
     others = (labels[0, y0 : y0 + height, x0 : x0 + width] == OTHER).cpu().numpy()
     weight = ivar[ivar > 0]
     return _Galaxy(
-        image=np.where(bad, np.nan, stamps.image[0].cpu().numpy())[:height, :width],
-        residual=np.where(bad, np.nan, residual.cpu().numpy())[:height, :width],
+        image=np.where(bad, np.nan, unit * stamps.image[0].cpu().numpy())[:height, :width],
+        residual=np.where(bad, np.nan, unit * residual.cpu().numpy())[:height, :width],
         segment=stamps.segment[0, :height, :width].cpu().numpy().astype(float),
         others=others.astype(float),
         maps={name: m[0, :height, :width].cpu().numpy().astype(float) for name, m in maps.items()},

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rosse.shapes.moments import centroid
+from rosse.shapes.order import ordered
 
 
 def gini(image: Tensor, mask: Tensor) -> Tensor:
@@ -18,9 +19,9 @@ def gini(image: Tensor, mask: Tensor) -> Tensor:
     ----------
     image, mask : (B, H, W) light, and the pixels that count.
     """
-    values = torch.where(mask, image.abs(), torch.inf).flatten(1).sort(1).values
-    n = mask.sum((1, 2)).to(image.dtype)
-    rank = torch.arange(1, values.shape[1] + 1, dtype=image.dtype, device=image.device)
+    values = ordered(torch.where(mask, image.abs(), torch.inf).flatten(1)).double()
+    n = mask.sum((1, 2)).double()
+    rank = torch.arange(1, values.shape[1] + 1, dtype=values.dtype, device=image.device)
     values = torch.where(rank <= n[:, None], values, 0.0)
     weight = 2 * rank - n[:, None] - 1
     return (weight * values).sum(1) / (values.sum(1) * (n - 1))
@@ -34,17 +35,18 @@ def m20(image: Tensor, mask: Tensor, fraction: float = 0.2) -> Tensor:
     """
     light = torch.where(mask, image, 0.0)
     x, y = centroid(light)
-    kind: Any = {"dtype": image.dtype, "device": image.device}
+    kind: Any = {"dtype": x.dtype, "device": image.device}
     dx = torch.arange(image.shape[2], **kind)[None, None, :] - x[:, None, None]
     dy = torch.arange(image.shape[1], **kind)[None, :, None] - y[:, None, None]
-    moment = light * (dx.square() + dy.square())
-    values = torch.where(mask, image, torch.inf).flatten(1).sort(1).values
+    moment = light * (dx.square() + dy.square()).to(image.dtype)
+    values = ordered(torch.where(mask, image, torch.inf).flatten(1))
     finite = torch.where(torch.isfinite(values), values, 0.0)
-    share = finite.cumsum(1) / finite.sum(1, keepdim=True)
+    share = finite.double().cumsum(1)
+    share = share / share[:, -1:]
     place = ((share <= 1 - fraction) & torch.isfinite(values)).sum(1).clamp_max(values.shape[1] - 1)
     threshold = values.gather(1, place[:, None])[:, :, None]
-    bright = torch.where(mask & (image >= threshold), moment, 0.0).sum((1, 2))
-    ratio = bright / moment.sum((1, 2))
+    bright = torch.where(mask & (image >= threshold), moment, 0.0).sum((1, 2), dtype=torch.float64)
+    ratio = bright / moment.sum((1, 2), dtype=torch.float64)
     return torch.where(ratio > 0, ratio.clamp_min(1e-30).log10(), math.nan)
 
 

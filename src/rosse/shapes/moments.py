@@ -13,8 +13,9 @@ PIXEL = 1.0 / 12.0  # variance of a uniform square of side 1
 def centroid(image: Tensor) -> tuple[Tensor, Tensor]:
     """Mean position x, y (B,), pixels, of the light of images (B, H, W)."""
     xs, ys = _axes(image)
-    total = image.sum((1, 2))
-    return (image.sum(1) * xs).sum(1) / total, (image.sum(2) * ys).sum(1) / total
+    columns, rows = image.sum(1, dtype=torch.float64), image.sum(2, dtype=torch.float64)
+    total = rows.sum(1)
+    return (columns * xs).sum(1) / total, (rows * ys).sum(1) / total
 
 
 def second_moments(image: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -25,10 +26,11 @@ def second_moments(image: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor,
     """
     xs, ys = _axes(image)
     dx, dy = xs - x[:, None], ys - y[:, None]
-    total = image.sum((1, 2))
-    xx = (image.sum(1) * dx.square()).sum(1) / total
-    yy = (image.sum(2) * dy.square()).sum(1) / total
-    xy = torch.einsum("bhw,bh,bw->b", image, dy, dx) / total
+    columns, rows = image.sum(1, dtype=torch.float64), image.sum(2, dtype=torch.float64)
+    total = rows.sum(1)
+    xx = (columns * dx.square()).sum(1) / total
+    yy = (rows * dy.square()).sum(1) / total
+    xy = ((image * dx[:, None, :].to(image.dtype)).sum(2, dtype=torch.float64) * dy).sum(1) / total
     thin = xx * yy - xy.square() < PIXEL**2
     return torch.where(thin, xx + PIXEL, xx), torch.where(thin, yy + PIXEL, yy), xy
 
@@ -47,5 +49,5 @@ def ellipticity(major: Tensor, minor: Tensor) -> Tensor:
 
 def _axes(image: Tensor) -> tuple[Tensor, Tensor]:
     height, width = image.shape[-2:]
-    kind: Any = {"dtype": image.dtype, "device": image.device}
+    kind: Any = {"dtype": torch.float64, "device": image.device}
     return torch.arange(width, **kind), torch.arange(height, **kind)

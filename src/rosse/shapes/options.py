@@ -29,7 +29,7 @@ class ShapeOptions:
     boxcar_shape : side of the boxcar that regularises the map of shape asymmetry, pixels (Pawlik et al. 2016).
     boxcar_mid : side of the boxcar that regularises the map of multimode, intensity and deviation, pixels.
     sigma_mid : sigma of the Gaussian before clumps are told apart for intensity and deviation, pixels.
-    levels_mid : brightness levels that are tried for multimode.
+    levels_mid : brightness levels that are tried for multimode, quantiles; those next to the best are tried after them.
     kron_factor : semi-major axis of the Kron aperture, in Kron radii (Kron 1980; SExtractor's 2.5).
     kron_minimum : smallest semi-major axis of that aperture, in those of the second moments (SExtractor's 3.5).
     threshold : where segments are made: smoothed surface brightness that belongs to a source, in its own sigmas.
@@ -53,7 +53,7 @@ class ShapeOptions:
     boxcar_shape: int = 3
     boxcar_mid: int = 3
     sigma_mid: float = 1.0
-    levels_mid: int = 100
+    levels_mid: int = 50
     kron_factor: float = 2.5
     kron_minimum: float = 3.5
     threshold: float = 3.0

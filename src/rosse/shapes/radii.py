@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,14 +11,17 @@ from torch import Tensor
 from rosse.shapes.apertures import Curve
 
 TRIALS = 100  # radii at which a first crossing is looked for
-HALVINGS = 20  # to a millionth of the first interval
+PARTS, CUTS = 32, 4  # an interval is cut into so many parts, so often: to a millionth of it
 
 
 def petrosian_ratio(curve: Curve, radius: Tensor, *, annulus: float) -> Tensor:
-    """Surface brightness at radii (B, M) over the mean inside them (Petrosian 1976; Lotz et al. 2004, eq. 4)."""
+    """Surface brightness at radii (B, M) over the mean inside them (Petrosian 1976; Lotz et al. 2004, eq. 4).
+
+    Both without their sign: it is only among noise that one of them is negative.
+    """
     half = annulus / 2
     edge = curve.mean((radius - half).clamp_min(0), radius + half)
-    return edge / curve.mean(torch.zeros_like(radius), radius)
+    return edge.abs() / curve.mean(torch.zeros_like(radius), radius).abs()
 
 
 def petrosian_radius(curve: Curve, largest: Tensor, *, eta: float, annulus: float) -> Tensor:
@@ -36,17 +40,19 @@ def petrosian_radius(curve: Curve, largest: Tensor, *, eta: float, annulus: floa
     def too_small(radius: Tensor) -> Tensor:
         return petrosian_ratio(curve, radius, annulus=annulus) > eta
 
-    root = bisect(too_small, ends[0], ends[1])[:, 0]
+    root = first_end(too_small, ends[0], ends[1])
     return torch.where(found, root, math.nan)
 
 
-def bisect(too_small, low: Tensor, high: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    """Where a condition on (B, M) numbers, true at `low`, stops to hold on the way to `high`."""
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        small = too_small(middle)
-        low, high = torch.where(small, middle, low), torch.where(small, high, middle)
-    return 0.5 * (low + high)
+def first_end(holds: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
+    """Where (B,) a condition on (B, M) numbers, true at `low` (B, 1), first stops to hold on the way to `high`."""
+    steps = torch.linspace(0, 1, PARTS + 1, dtype=low.dtype, device=low.device)
+    for _ in range(CUTS):
+        tried = low + steps * (high - low)
+        at = (~holds(tried[:, 1:-1])).int()
+        at = torch.where(at.any(1), at.argmax(1) + 1, PARTS)[:, None]
+        low, high = tried.gather(1, at - 1), tried.gather(1, at)
+    return 0.5 * (low + high)[:, 0]
 
 
 def radius_of_fraction(curve: Curve, total_radius: Tensor, fraction: float) -> Tensor:
@@ -54,13 +60,13 @@ def radius_of_fraction(curve: Curve, total_radius: Tensor, fraction: float) -> T
 
     The first crossing among `TRIALS` radii, for a curve of growth falls where noise or a badly known sky is negative.
     """
-    total = curve.at(total_radius[:, None])
+    total = curve.at(total_radius[:, None]).abs()
     steps = torch.linspace(0, 1, TRIALS, dtype=total.dtype, device=total.device)
     trial = steps * total_radius[:, None]
-    below = curve.at(trial) < fraction * total
+    below = curve.at(trial).abs() < fraction * total
     high = (~below).int().argmax(1).clamp_min(1)
     low, up = (trial.gather(1, (high - i)[:, None]) for i in (1, 0))
-    root = bisect(lambda r: curve.at(r) < fraction * total, low, up)[:, 0]
+    root = first_end(lambda r: curve.at(r).abs() < fraction * total, low, up)
     return torch.where((total[:, 0] > 0) & torch.isfinite(total_radius), root, math.nan)
 
 

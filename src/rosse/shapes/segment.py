@@ -45,10 +45,12 @@ def made_segments(flux: Tensor, ivar: Tensor, *, threshold: float, smoothing: fl
     b, height, width = flux.shape
     sigma = torch.full((b,), smoothing, dtype=torch.float64, device=flux.device)
     ky, kx = (gaussian(sigma, torch.full_like(sigma, n), n) for n in (height, width))
-    good = (ivar > 0).double()
+    good = (ivar > 0).float()
+    top = ivar.flatten(1).amax(1).double().clamp_min(1e-300)[:, None, None]  # in units of the least noise
+    light = (flux.double() * top.sqrt()).float() * good
+    variance = good * (top / ivar.double().clamp_min(1e-300)).clamp_max(1e12).float()
     norm = smooth(good, ky, kx).clamp_min(1e-12)
-    mean = smooth(flux.double() * good, ky, kx) / norm
-    variance = good / ivar.double().clamp_min(1e-300)
+    mean = smooth(light, ky, kx) / norm
     noise = (smooth(variance, ky.square(), kx.square()) / norm.square()).clamp_min(0).sqrt()
     above = (mean > threshold * noise) & (ivar > 0)
     label = components(above)

@@ -146,7 +146,7 @@ def _values(
 def _measured(stamps: Stamps, options: ShapeOptions, frame: torch.Size) -> dict[str, Floats]:
     """Every index of stamps, positions in pixels of the cutout."""
     values, _ = measure(stamps, options)
-    corner = stamps.corner.to(stamps.image.dtype)
+    corner = stamps.corner.double()
     for i, axis in enumerate("xy"):
         for name in (axis, f"{axis}_centroid"):
             values[name] = values[name] + corner[:, i]

@@ -20,10 +20,11 @@ def empty_box(empty: Tensor, side: int) -> tuple[Tensor, Tensor]:
         Column and row of its first pixel; its side, 0 where there is none.
     """
     b, height, width = empty.shape
-    full = torch.nn.functional.pad((~empty).to(torch.int64), (1, 0, 1, 0)).cumsum(1).cumsum(2)
+    full = torch.nn.functional.pad((~empty).to(torch.int32), (1, 0, 1, 0))
+    full = full.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
     first = torch.zeros(b, 2, dtype=torch.long, device=empty.device)
     found = torch.zeros(b, dtype=torch.long, device=empty.device)
-    while side >= 1:
+    while side >= 2:  # a pixel alone has no counterpart
         if side < min(height, width):
             taken = full[:, side:, side:] - full[:, :-side, side:] - full[:, side:, :-side] + full[:, :-side, :-side]
             free = (taken == 0)[:, : height - side, : width - side].flatten(1)

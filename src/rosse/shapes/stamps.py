@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+
+from rosse.shapes.segment import SKY, TARGET
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -15,26 +16,30 @@ class Stamps:
 
     Parameters
     ----------
-    image : (B, N, N) light, 0 where there are no data.
-    variance : (B, N, N) of a pixel, 0 where there are no data.
-    bad : (B, N, N) no data: masked, another source, or beyond the stamp.
+    image : (B, N, N) light in single precision over `unit`, 0 where there are no data.
+    variance : (B, N, N) of a pixel, over the square of `unit`; 0 where there are no data.
+    bad : (B, N, N) no data: masked, another source, an outlier, or beyond the stamp.
+    taken : (B, N, N) not sky: the galaxy, or no data for another reason than that it is an outlier.
     segment : (B, N, N) pixels of the galaxy.
     height, width : (B,) extent, pixels.
     corner : (B, 2) x and y of the stamp's first pixel in the cutout.
+    unit : (B,) a power of two near the brightest pixel: squares of any survey's fluxes then fit into single precision.
     """
 
     image: Tensor
     variance: Tensor
     bad: Tensor
+    taken: Tensor
     segment: Tensor
     height: Tensor
     width: Tensor
     corner: Tensor
+    unit: Tensor
 
     @property
     def diagonal(self) -> Tensor:
         """Length (B,) of the diagonal, pixels."""
-        return torch.hypot(self.height.to(self.image.dtype), self.width.to(self.image.dtype))
+        return torch.hypot(self.height.double(), self.width.double())
 
     @property
     def inside(self) -> Tensor:
@@ -42,39 +47,6 @@ class Stamps:
         line = torch.arange(self.image.shape[1], device=self.image.device)
         rows = line[None, :, None] < self.height[:, None, None]
         return rows & (line[None, None, :] < self.width[:, None, None])
-
-
-MARGIN = 8  # pixels around a segment in a close-up: smoothing must not see its edge
-
-
-def close_up(stamps: Stamps) -> tuple[Stamps, Tensor]:
-    """The part of each stamp that holds its segment, and where (B, 2) it begins.
-
-    What is measured inside the segment only needs a fraction of the stamp's pixels.
-    """
-    first, size = extents(stamps.segment, factor=1.0, minimum=1, margin=MARGIN)
-    last = torch.minimum(first + size, torch.stack([stamps.width, stamps.height], 1))
-    size = (last - first).clamp_min(0)
-    side = max(8, -(-int(size.max()) // 8) * 8)
-    whole = stamps.image.shape[1]
-    line = torch.arange(side, device=first.device)
-    y, x = first[:, 1, None] + line, first[:, 0, None] + line
-    inside = (line < size[:, 1, None])[:, :, None] & (line < size[:, 0, None])[:, None, :]
-    index = (y.clamp_max(whole - 1)[:, :, None] * whole + x.clamp_max(whole - 1)[:, None, :]).flatten(1)
-
-    def part(array: Tensor, outside: float | bool) -> Tensor:
-        return torch.where(inside, array.flatten(1).gather(1, index).view(inside.shape), outside)
-
-    small = Stamps(
-        image=part(stamps.image, 0.0),
-        variance=part(stamps.variance, 0.0),
-        bad=part(stamps.bad, True),
-        segment=part(stamps.segment, False),
-        height=size[:, 1],
-        width=size[:, 0],
-        corner=stamps.corner + first,
-    )
-    return small, first
 
 
 def bounds(segment: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,17 +59,16 @@ def bounds(segment: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(lows, 1), torch.stack(stops, 1)
 
 
-def extents(segment: Tensor, *, factor: float, minimum: int, margin: int = 0) -> tuple[Tensor, Tensor]:
+def extents(segment: Tensor, *, factor: float, minimum: int) -> tuple[Tensor, Tensor]:
     """First pixel (B, 2), x and y, and size (B, 2) of the stamps around segments (B, H, W); size 0 where empty.
 
-    A square of `factor` times the longer side of the segment's bounding box (and `margin` pixels more on each side)
+    A square of `factor` times the longer side of the segment's bounding box
     around the middle of that box, of `minimum` pixels at least, as far as it lies in the frame (Rodriguez-Gomez et al.
     2019, sect. 4.1).
     """
     low, stop = bounds(segment)
     longest = (stop - low).amax(1).clamp_min(0)
     half = torch.div((factor * longest).clamp_min(minimum), 2, rounding_mode="floor").long()
-    half = half + (margin + 1 if margin else 0)
     middle = torch.div(low + stop, 2, rounding_mode="floor")
     frame = torch.tensor([segment.shape[2], segment.shape[1]], device=segment.device)
     first = (middle - half[:, None]).clamp_min(0)
@@ -105,14 +76,6 @@ def extents(segment: Tensor, *, factor: float, minimum: int, margin: int = 0) ->
     empty = longest <= 0
     size = torch.where(empty[:, None], 0, last - first)
     return torch.where(empty[:, None], 0, first), size
-
-
-def whole_map(mask: Tensor, first: Tensor, side: int) -> Tensor:
-    """A map (B, h, w) of close-ups that begin at `first` (B, 2), on the stamps of `side` pixels."""
-    out = torch.zeros(len(mask), side, side, dtype=torch.bool, device=mask.device)
-    row, y, x = mask.nonzero().unbind(1)
-    out[row, y + first[row, 1], x + first[row, 0]] = True
-    return out
 
 
 def cut(
@@ -127,44 +90,53 @@ def cut(
     outlier : see `ShapeOptions`.
     """
     height, width = flux.shape[1:]
-    line = torch.arange(side, device=flux.device)
-    x, y = first[:, 0, None] + line, first[:, 1, None] + line
-    inside = (line < size[:, 1, None])[:, :, None] & (line < size[:, 0, None])[:, None, :]
-    index = (y.clamp_max(height - 1)[:, :, None] * width + x.clamp_max(width - 1)[:, None, :]).flatten(1)
+    line = torch.arange(-1, side + 1, device=flux.device)  # with a border that repeats the pixels at the edge
+    at = [first[:, i, None] + line.clamp_min(0).minimum((size[:, i, None] - 1).clamp_min(0)) for i in (0, 1)]
+    index = (at[1].clamp_max(height - 1)[:, :, None] * width + at[0].clamp_max(width - 1)[:, None, :]).flatten(1)
+    inside = (line[1:-1] < size[:, 1, None])[:, :, None] & (line[1:-1] < size[:, 0, None])[:, None, :]
 
     def part(whole: Tensor) -> Tensor:
-        return whole.flatten(1).gather(1, index).view(inside.shape)
+        return whole.flatten(1).gather(1, index).view(len(index), side + 2, side + 2)
 
-    image, weight, label = part(flux).double(), part(ivar).double(), part(labels)
-    bad = ~inside | (weight <= 0) | ((label != 0) & (label != 1))
+    def inner(whole: Tensor) -> Tensor:
+        return part(whole)[:, 1:-1, 1:-1]
+
+    around, weight, label = part(flux), inner(ivar), inner(labels)
+    taken = ~inside | (weight <= 0) | (label != SKY)
+    bad = taken & ~(inside & (weight > 0) & (label == TARGET))
     if outlier > 0:
-        bad = bad | outliers(image, inside, outlier)
+        bad = bad | (outliers(around, outlier) & inside)
+    image = torch.where(bad, 0.0, around[:, 1:-1, 1:-1])
+    unit = torch.exp2(image.abs().amax((1, 2)).double().clamp_min(1e-300).log2().floor())
+    sigma = weight.double().clamp_min(1e-300).rsqrt() / unit[:, None, None]
     return Stamps(
-        image=torch.where(bad, 0.0, image),
-        variance=torch.where(bad, 0.0, 1 / weight.clamp_min(1e-300)),
+        image=(image / unit[:, None, None]).float(),
+        variance=torch.where(bad, 0.0, sigma.square()).float(),
         bad=bad,
-        segment=(label == 1) & inside,
+        taken=taken,
+        segment=(label == TARGET) & inside,
         height=size[:, 1],
         width=size[:, 0],
         corner=first,
+        unit=unit,
     )
 
 
-def outliers(image: Tensor, inside: Tensor, times: float) -> Tensor:
-    """Pixels (B, H, W) further from the mean of their eight neighbours than `times` their standard deviation.
+def outliers(around: Tensor, times: float) -> Tensor:
+    """Pixels (B, N, N) further from the mean of their eight neighbours than `times` their standard deviation.
 
-    Lotz et al. (2004), sect. 2. Pixels at the edge of a stamp have no eight neighbours and are kept.
+    Lotz et al. (2004), sect. 2. `around` (B, N + 2, N + 2) are the images with a border of one pixel. Sums are of
+    differences to the pixel itself, so that bright ones lose no digits.
     """
-    height, width = image.shape[1:]
-    padded = pad(image, (1, 1, 1, 1))
-    total, square, count = torch.zeros_like(image), torch.zeros_like(image), torch.zeros_like(image)
-    there = pad(inside.to(image.dtype), (1, 1, 1, 1))
+    height, width = (n - 2 for n in around.shape[1:])
+    image = around[:, 1:-1, 1:-1]
+    total, square = torch.zeros_like(image), torch.zeros_like(image)
     for dy in range(3):
         for dx in range(3):
             if (dy, dx) != (1, 1):
-                near = padded[:, dy : dy + height, dx : dx + width]
-                total, square = total + near, square + near.square()
-                count = count + there[:, dy : dy + height, dx : dx + width]
+                step = around[:, dy : dy + height, dx : dx + width] - image
+                total.add_(step)
+                square.addcmul_(step, step)
     mean = total / 8
-    spread = (square / 8 - mean.square()).clamp_min(0).sqrt()
-    return ((image - mean).abs() > times * spread) & (count == 8) & inside
+    spread = (square / 8 - mean.square()).clamp_min_(0)
+    return mean.square() > times**2 * spread

@@ -1,0 +1,181 @@
+"""Multimode, intensity and deviation: clumps of a galaxy, told apart by level and by steepest ascent.
+
+Components at many levels are a matter of one pixel after the other: they are found on a CPU, galaxy by galaxy, on the
+rectangle around its segment.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rosse.shapes.options import ShapeOptions
+from rosse.shapes.stamps import Stamps, bounds
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+FINEST = 1600  # quantiles that are tried at most where no level parts a galaxy in two
+MARGIN = 6  # pixels around the segment: a Gaussian of one pixel ends at four
+EIGHT = np.ones((3, 3), dtype=int)
+WITHIN = np.zeros((3, 3, 3), dtype=int)  # neighbours in one image of a stack
+WITHIN[1] = 1
+
+
+def mid(stamps: Stamps, otherwise: Tensor, options: ShapeOptions) -> tuple[dict[str, Tensor], Tensor]:
+    """Multimode, intensity and deviation (B,) of stamps, and the map (B, N, N) they are measured on.
+
+    `otherwise` (B, N, N) are the maps where the galaxy's own segment ends before the level of the map is reached.
+    """
+    low, stop = (v.tolist() for v in bounds(stamps.segment))
+    light = torch.where(stamps.segment & ~stamps.bad, stamps.image, 0.0).clamp_min_(0).cpu().numpy()
+    segment, other = (m.cpu().numpy() for m in (stamps.segment & ~stamps.bad, otherwise))
+    found = np.full((3, len(light)), math.nan)
+    whole = np.zeros(light.shape, dtype=bool)
+    for i, ((x, y), (x_stop, y_stop)) in enumerate(zip(low, stop, strict=True)):
+        if segment[i].any() and light[i].any():
+            # of a map that is not the segment's, the segment's light is all that counts
+            box = np.s_[max(y - MARGIN, 0) : y_stop + MARGIN, max(x - MARGIN, 0) : x_stop + MARGIN]
+            galaxy = _Galaxy(light=light[i][box].astype(np.float64), segment=segment[i][box])
+            mask = galaxy.map(other[i][box], eta=options.eta, width=options.boxcar_mid)
+            found[:, i] = _indices(np.where(mask, galaxy.light, 0.0), galaxy.segment, mask, options)
+            whole[i][box] = mask
+    values = torch.from_numpy(found).to(stamps.image.device)
+    return dict(zip(("multimode", "intensity", "deviation"), values, strict=True)), torch.from_numpy(whole).to(
+        stamps.image.device
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Galaxy:
+    """Light (H, W) of a galaxy, negative pixels 0, and its segment (H, W)."""
+
+    light: Floats
+    segment: Mask
+
+    def map(self, otherwise: Mask, *, eta: float, width: int) -> Mask:
+        """Pixels of multimode, intensity and deviation (Freeman et al. 2013, sect. 4.3).
+
+        The clump around the brightest pixel above the quantile at which its faintest pixels are `eta` times as bright
+        as its mean, made smooth by a boxcar of `width` pixels; of that again the clump of the brightest pixel.
+        """
+        from scipy import ndimage, optimize
+
+        values = np.sort(self.light[self.segment])
+        brightest = np.unravel_index(int(self.light.argmax()), self.light.shape)
+
+        def clump(quantile: float) -> tuple[Mask, float]:
+            level = float(values[int(quantile * (len(values) - 1))])
+            label, _ = ndimage.label(self.light >= level, EIGHT)
+            return np.asarray(label == label[brightest]), level
+
+        def excess(quantile: float) -> float:
+            main, level = clump(quantile)
+            return level / float(self.light[main].mean()) - eta
+
+        if excess(0.0) > 0:
+            return otherwise
+        quantile = optimize.brentq(excess, 0.0, 1.0, xtol=1 / len(values))
+        smoothed = ndimage.uniform_filter(clump(quantile)[0].astype(np.float64), width) > 0.5
+        smoothed[brightest] = True
+        label, _ = ndimage.label(smoothed, EIGHT)
+        return np.asarray(label == label[brightest])
+
+
+def _indices(light: Floats, segment: Mask, mask: Mask, options: ShapeOptions) -> tuple[float, float, float]:
+    """M, I and D of the light (H, W) on a map."""
+    from scipy import ndimage
+
+    smoothed = ndimage.gaussian_filter(light, options.sigma_mid)
+    return (multimode(light, segment, options.levels_mid), *intensity_and_deviation(light, smoothed, int(mask.sum())))
+
+
+def multimode(light: Floats, segment: Mask, levels: int) -> float:
+    """M = A_2 / A_1, areas of the two largest clumps at the level where A_2^2 / A_1 is largest.
+
+    Peth et al. (2016), eq. 1, after Freeman et al. (2013), whose statistic is A_2^2 / A_1 itself.
+
+    Parameters
+    ----------
+    light : (H, W) on the map of Freeman et al. (2013, sect. 4.3), 0 elsewhere.
+    segment : (H, W) pixels whose quantiles are the levels.
+    levels : quantiles that are tried; twice as many, and so on to `FINEST`, where none parts the galaxy. Around the
+        best of them all levels that differ are tried, as many as these at most.
+    """
+    values = np.sort(light[segment])
+    last = len(values) - 1
+    while True:
+        tried = np.arange(levels) / levels * last
+        score, ratio, at = _two_largest(light, values, tried)
+        if score.max() > 0 or 2 * levels > FINEST:
+            break
+        levels *= 2
+    best = int(score.argmax())
+    step = last / levels
+    around = at[best] + step * np.linspace(-1, 1, min(2 * levels, 2 * math.ceil(step)) + 1)
+    score_2, ratio_2, _ = _two_largest(light, values, around)
+    again = int(score_2.argmax())
+    return float(ratio_2[again] if score_2[again] > score[best] else ratio[best])
+
+
+def _two_largest(light: Floats, values: Floats, place: Floats) -> tuple[Floats, Floats, Floats]:
+    """A_2^2 / A_1, A_2 / A_1 and place (Q,) of those levels among sorted values that differ."""
+    from scipy import ndimage
+
+    level, first = np.unique(values[place.clip(0, len(values) - 1).astype(int)], return_index=True)
+    some = (level > 0) | (level == level[-1])  # from 0 on, all pixels are one clump
+    level, place = level[some], place[first][some]
+    label, count = ndimage.label(light >= level[:, None, None], WITHIN)  # all at once: levels touch nowhere
+    sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
+    last = np.maximum.accumulate(label.reshape(len(level), -1).max(1))
+    largest, second = np.ones(len(level)), np.zeros(len(level))
+    for q, (low, high) in enumerate(itertools.pairwise([0, *last.tolist()])):
+        if high - low > 1:
+            second[q], largest[q] = np.partition(sizes[low:high], high - low - 2)[-2:]
+    return second**2 / largest, second / largest, place
+
+
+def intensity_and_deviation(light: Floats, smoothed: Floats, area: int) -> tuple[float, float]:
+    """I = I_2 / I_1 and D = sqrt(pi / n) |x_centroid - x_peak| (Peth et al. 2016, eqs. 2 and 3).
+
+    Parameters
+    ----------
+    light : (H, W) on the map.
+    smoothed : (H, W) whose local maxima are the clumps; its steepest ascent decides which pixels are theirs, and
+        I_1, I_2 are its sums over the brightest two.
+    area : pixels of the map.
+    """
+    sums = np.bincount(summits(smoothed).ravel(), smoothed.ravel(), minlength=smoothed.size)
+    second, first = np.partition(sums, -2)[-2:]
+    peak_y, peak_x = divmod(int(sums.argmax()), smoothed.shape[1])
+    total = light.sum()
+    x = light.sum(0) @ np.arange(light.shape[1]) / total
+    y = light.sum(1) @ np.arange(light.shape[0]) / total
+    return float(second / first), math.sqrt(math.pi / area) * math.hypot(x - peak_x, y - peak_y)
+
+
+def summits(image: Floats) -> NDArray[np.int64]:
+    """Number of the local maximum that the steepest way up leads to, (H, W), over the eight neighbours.
+
+    The regions are those of a watershed of the inverted image: each pixel belongs with the highest of its neighbours.
+    """
+    height, width = image.shape
+    padded = np.pad(image, 1, constant_values=-np.inf)
+    best, way = image.copy(), np.arange(image.size).reshape(height, width)
+    own = way.copy()
+    for dy, dx in itertools.product((-1, 0, 1), repeat=2):
+        there = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+        higher = there > best
+        np.copyto(way, own + (dy * width + dx), where=higher)
+        np.copyto(best, there, where=higher)
+    flat = way.ravel()
+    while True:
+        further = flat[flat]
+        if np.array_equal(further, flat):
+            return flat.reshape(height, width)
+        flat = further
