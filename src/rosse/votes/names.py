@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rosse.errors import InputError, OptionError
 from rosse.tree import Question, Tree
@@ -15,6 +16,7 @@ TOTALS = ("_total_votes", "_total", "_total_count", "_count")  # what follows th
 PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)")  # a picture in Zooniverse's markdown
 
 
+@lru_cache(maxsize=100_000)  # an export repeats the same few texts a million times
 def key_of(name: str) -> str:
     """A name as all names are compared: small letters and numbers, joined by ``_``, without pictures."""
     plain = PICTURE.sub(" ", name).casefold().replace("'", "").replace("’", "")

@@ -126,10 +126,11 @@ class _Reader:
         """Without answers to questions that the other answers do not lead to."""
         kept: Given = {}
         for i in self.tree.order:
+            if i not in given:
+                continue
             parents = self.tree.parents[i]
-            before = {self.tree.question_of[parent] for parent in parents}
-            told = [q for q in before if q in given]  # a table may lack the first questions
-            if i in given and (not told or any(parent in kept.get(q, ()) for q in told for parent in parents)):
+            told = [q for q in (self.tree.question_of[parent] for parent in parents) if q in given]
+            if not told or any(parent in kept.get(q, ()) for q in told for parent in parents):  # parents may lack
                 kept[i] = given[i]
         return kept
 
