@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch.nn import functional
 
 from sky_pictures import CLASSES, SEEN, SIDE
 
-WIDTHS = (24, 48, 96, 192)
+WIDTHS = (16, 32, 64, 128)
 BATCH = 128
 RATE, DECAY = 3e-3, 0.05
+MOST = 4.0
 MIDDLE, SPREAD = 3.0, 5.0  # of Hubble stages
 
 
@@ -38,9 +40,11 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, WIDTHS[0], 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()
+        )
         self.body = nn.Sequential(
-            nn.Conv2d(16, WIDTHS[0], 3, padding=1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(),
+            nn.Conv2d(WIDTHS[0], WIDTHS[0], 3, padding=1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(),
             *(Block(a, b) for a, b in pairwise(WIDTHS)),
         )  # fmt: skip
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(WIDTHS[-1], len(CLASSES) + 1))
@@ -87,26 +91,56 @@ def augmented(x: Tensor, draw: torch.Generator) -> Tensor:
     return x + 0.03 * number().square().view(one) * noise
 
 
-def loss(network: Network, x: Tensor, label: Tensor, stage: Tensor) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """What a network learns from.
+
+    Parameters
+    ----------
+    pictures : (N, SIDE, SIDE, 3) uint8.
+    label : (N,) class; negative where there is none.
+    weight : (N,) of a picture among those of its class: how many galaxies of a survey it stands for.
+    stage : (N,) Hubble stage; NaN where there is none.
+    """
+
+    pictures: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
+    stage: np.ndarray
+
+
+def balanced(label: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weights (N,) with mean 1 in each class; none is more than MOST, lest few pictures are learnt by heart."""
+    out = np.zeros(len(label))
+    for each in range(len(CLASSES)):
+        there = label == each
+        if there.any():
+            part = weight[there] / weight[there].mean()
+            part = np.minimum(part, MOST)
+            out[there] = part / part.sum() * np.sum(label >= 0) / len(CLASSES)
+    return out
+
+
+def loss(network: Network, x: Tensor, weight: Tensor, label: Tensor, stage: Tensor) -> Tensor:
     """What is known counts: class, stage or both."""
-    logits, found = network(x)
-    classed, staged = label >= 0, torch.isfinite(stage)
-    out = functional.cross_entropy(logits[classed], label[classed], label_smoothing=0.05)
-    return out + 2 * functional.smooth_l1_loss(
-        (found - stage)[staged] / SPREAD, torch.zeros_like(stage[staged]), beta=0.3
-    )
+    logits, found = (each.float() for each in network(x))
+    staged = torch.isfinite(stage)
+    wrong = functional.cross_entropy(logits, label.clamp_min(0), label_smoothing=0.05, reduction="none")
+    far = (found - stage)[staged] / SPREAD
+    return (weight * wrong).mean() + 2 * functional.smooth_l1_loss(far, torch.zeros_like(far), beta=0.3)
 
 
-def train(pictures: np.ndarray, label: np.ndarray, stage: np.ndarray, *, epochs: int, seed: int) -> Network:
-    """A network trained on (N, SIDE, SIDE, 3) pictures, (N,) classes (negative: none) and (N,) stages (NaN: none).
+def train(examples: Examples, *, epochs: int, seed: int) -> Network:
+    """A network that has seen examples only.
 
     The length of the training and its rates are fixed beforehand: no other pictures are looked at.
     """
     torch.manual_seed(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = Network().to(device, memory_format=torch.channels_last).train()
-    images = torch.as_tensor(pictures).permute(0, 3, 1, 2)
-    labels, stages = torch.as_tensor(label).long(), torch.as_tensor(stage).float()
+    images = torch.as_tensor(examples.pictures).permute(0, 3, 1, 2)
+    weights = torch.as_tensor(balanced(examples.label, examples.weight)).float()
+    labels, stages = torch.as_tensor(examples.label).long(), torch.as_tensor(examples.stage).float()
     steps = epochs * (len(images) // BATCH)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=max(steps, 2), pct_start=0.2)
@@ -116,7 +150,9 @@ def train(pictures: np.ndarray, label: np.ndarray, stage: np.ndarray, *, epochs:
             x = augmented(images[some].to(device).float() / 255, draw)
             optimiser.zero_grad()
             x = x.contiguous(memory_format=torch.channels_last)
-            loss(network, x, labels[some].to(device), stages[some].to(device)).backward()
+            with torch.autocast(device, torch.bfloat16):
+                off = loss(network, x, *(each[some].to(device) for each in (weights, labels, stages)))
+            off.backward()
             optimiser.step()
             schedule.step()
     return network.eval()

@@ -1,8 +1,10 @@
 """Virtual galaxies as two real sets of SDSS pictures show theirs: framing, stretch, neighbours and noise.
 
-`gz1` imitates the Galaxy Zoo pictures of SDSS's image server: Lupton's stretch, of which the middle half is
-looked at (1.6 Petrosian R90 to either side of the centre), galaxies brighter than r = 17.77. `efigi` imitates EFIGI (Baillard+2011): nearby galaxies, STIFF's
-stretch, frames in proportion to D25. What is said of a picture (class, Hubble stage) follows from the table.
+`gz1` imitates the Galaxy Zoo pictures of SDSS's image server: galaxies brighter than r = 17.77, Lupton's stretch, cut
+out of JPEGs on the survey's own pixels and enlarged, of which the middle half is looked at (1.65 Petrosian R90 to
+either side of the centre). `efigi` imitates EFIGI (Baillard+2011): nearby galaxies, STIFF's stretch, frames in
+proportion to D25. The class of a picture is what most of the virtual sky's volunteers say, its Hubble stage stands in
+the table.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ from PIL import Image
 
 from machine import cores
 from rosse import Population
-from rosse.sky.draw import draw
+from rosse.sky.draw import Drawn, Truth, draw
 from rosse.sky.fields import galaxies_per_square_degree, stars_per_square_degree
 from rosse.sky.noise import Noise, noise_level
+from rosse.sky.opinions import answers, logistic
 from rosse.sky.photometry import kpc_per_arcsec, part_fluxes
 from rosse.sky.psf import psf_stamps, survey_psf
+from rosse.sky.sight import Look, sight_of_parts
 from rosse.surveys import SURVEYS
 
 SIDE = 72  # pixels drawn, of which a network sees the middle 64 after its augmentations
@@ -35,7 +39,9 @@ CLASSES = ("elliptical", "edge-on", "spiral")
 UNSURE = -1
 SDSS = SURVEYS["sdss"].select(BANDS)
 WHITE = 40.0  # nanomaggies per arcsec^2: 18.5 mag/arcsec^2
-QUIET = 0.45  # noise of the image server's pictures over the survey's: they were resampled and compressed
+ANSWERS = ("smooth", "featured", "arms", "axis ratio", "disc axis ratio")  # shares of volunteers, and what they see
+OPEN, OPEN_SCATTER = 0.4, 0.05  # axis ratio of a disc from which one sees which way its arms turn: 66 degrees
+FLAT, FLAT_SCATTER = 0.45, 0.05  # axis ratio of isophotes below which a smooth galaxy is taken for a disc on its edge
 BIN = 1.2  # ratio of two pixel scales between which galaxies are drawn on the same one
 
 
@@ -50,7 +56,9 @@ class Framing:
     scale : table → arcsec per pixel of SEEN pixels.
     stretch : (H, W, 3) i, r, g in nanomaggies per arcsec^2, its noise, random numbers → brightness 0 to 1.
     neighbours : faintest r of other galaxies and stars in the frame.
-    noise : over that of the survey.
+    offset : of the bands from each other, SDSS's pixels.
+    tiles : whether the picture is cut out of a JPEG on the survey's own pixels.
+    asked : whether volunteers look at it.
     pixels : of the JPEG along one of the picture that is looked at.
     """
 
@@ -59,7 +67,9 @@ class Framing:
     scale: Callable
     stretch: Callable
     neighbours: float
-    noise: float = 1.0
+    offset: float = 0.12
+    tiles: bool = False
+    asked: bool = False
     pixels: int = 2
 
 
@@ -126,22 +136,42 @@ def arms_seen(table: Table) -> tuple[np.ndarray, np.ndarray]:
     return np.nan_to_num(contrast), np.nan_to_num(contrast * brightness / noise)
 
 
-def classes(table: Table) -> np.ndarray:
-    """What a volunteer of Galaxy Zoo 1 would choose: position in CLASSES, or UNSURE for what many would disagree on.
-
-    Spirals are those whose arms can be seen to turn. What is flat and seen from the side is edge-on, whatever it is;
-    all that has no arms that can be seen counts as elliptical, blue discs too, as there was no other answer
-    (Lintott+2008, Table 1; Bamford+2009).
-    """
+def strata(table: Table) -> np.ndarray:
+    """What is drawn equally often: 0 smooth, 1 flat, 2 with arms that may be seen, 3 with clear arms; -1: none."""
     tilt, kind = np.nan_to_num(column(table, "inclination")), np.asarray(table["type"])
     contrast, snr = arms_seen(table)
     disc = column(table, "disc_share") > 0
-    armed = disc & (column(table, "arm_count") > 0)
-    edge = disc & (tilt > 72)
-    seen = armed & (tilt < 65) & (contrast > 0.09) & (snr > 4)
-    plain = (tilt < 60) & (~armed | (contrast < 0.05) | (snr < 2.2))
-    out = np.select([edge, seen, plain], [1, 2, 0], UNSURE)
+    armed = disc & (column(table, "arm_count") > 0) & (tilt < 72)
+    clear, likely = armed & (contrast > 0.09) & (snr > 4), armed & (contrast > 0.04) & (snr > 1.5)
+    out = np.select([disc & (tilt > 66) & ~clear, clear, likely], [1, 3, 2], 0)
     return np.where(np.isin(kind, ("merger", "star", "artefact", "irregular")), UNSURE, out)
+
+
+def looked_at(table: Table, parts: torch.Tensor, variance: torch.Tensor, look: Look) -> np.ndarray:
+    """(B, 5) what the virtual sky's volunteers say and see, in the order of ANSWERS."""
+    sight = sight_of_parts(table, parts, variance, look)
+    said = answers(sight, table)
+    smooth, featured = said["smooth-or-featured"][:, 0], said["smooth-or-featured"][:, 1]
+    arms = featured * said["disk-edge-on"][:, 1] * said["has-spiral-arms"][:, 0]
+    return np.stack([smooth, featured, arms, sight.axis_ratio, sight.disc_axis_ratio], 1)
+
+
+def shares(table: Table) -> np.ndarray:
+    """(B, 3) share of volunteers of Galaxy Zoo 1 who would choose each of CLASSES.
+
+    They are those who walk through the tree of Galaxy Zoo 2. Galaxy Zoo 1 asked once: for ellipticals, for spirals
+    that turn this way or that, and for spirals that are "edge on or unclear" (Lintott+2008, Table 1). That is all that
+    is featured and does not show which way it turns. What is smooth and flat is a disc on its edge.
+    """
+    smooth, featured, arms, ratio, disc = (column(table, name) for name in ANSWERS)
+    flat = logistic((FLAT - ratio) / FLAT_SCATTER)
+    turning = arms * logistic((disc - OPEN) / OPEN_SCATTER)
+    return np.stack([smooth * (1 - flat), featured - turning + smooth * flat, turning], 1)
+
+
+def classes(table: Table) -> np.ndarray:
+    """What most volunteers choose: position in CLASSES, or UNSURE for what is not asked about."""
+    return np.where(strata(table) >= 0, shares(table).argmax(1), UNSURE)
 
 
 def stages(table: Table) -> np.ndarray:
@@ -152,14 +182,10 @@ def stages(table: Table) -> np.ndarray:
 
 
 def choose_classes(table: Table, rng: np.random.Generator) -> np.ndarray:
-    """As many of each class, and among those without arms as many discs of young stars as others.
-
-    The answers of Galaxy Zoo go by shape, and colour is not to stand for it.
-    """
-    label = classes(table)
-    kind = np.where((label == 0) & (column(table, "t_type") > 0.5), len(CLASSES), label)
-    number = np.bincount(kind[kind >= 0], minlength=len(CLASSES) + 1) * np.array([2, 1, 1, 2])
-    return np.where(label >= 0, 1 / np.maximum(number, 1)[kind], 0.0)
+    """As many of each stratum, that each class has many and the doubtful cases are there."""
+    kind = strata(table)
+    number = np.bincount(kind[kind >= 0], minlength=4)
+    return np.where(kind >= 0, 1 / np.maximum(number, 1)[kind], 0.0)
 
 
 def choose_stages(table: Table, rng: np.random.Generator) -> np.ndarray:
@@ -172,9 +198,12 @@ def choose_stages(table: Table, rng: np.random.Generator) -> np.ndarray:
 
 
 def lupton(planes: np.ndarray, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """SDSS's pictures: Lupton+2004 (doi:10.1086/382245), with the factors for i, r, g and softening of its server."""
+    """SDSS's pictures: Lupton+2004 (doi:10.1086/382245), with the factors for i, r, g and softening of its server.
+
+    What is fainter than some three quarters of the noise is black, as the sky of the real pictures shows.
+    """
     factors = np.array([4.9, 5.9, 9.0]) * rng.normal(1, 0.04, 3) * np.exp(rng.normal(0, 0.15))
-    scaled = planes * SDSS.scale**2 * factors + 0.01 * rng.normal(0, 1, 3)
+    scaled = planes * SDSS.scale**2 * factors - rng.normal(0.1, 0.02) + 0.005 * rng.normal(0, 1, 3)
     radius = np.maximum(scaled.sum(-1, keepdims=True), 1e-6)
     coloured = np.maximum(scaled, 0) * np.arcsinh(3 * radius) / (3 * radius)
     return coloured / np.maximum(coloured.max(-1, keepdims=True), 1)
@@ -198,11 +227,12 @@ FRAMINGS = {
     "gz1": Framing(
         population={"limit": 17.77, "redshift": (0.01, 0.2)},
         choose=choose_classes,
-        scale=lambda table: 3.15 * r90(table) / SEEN,
+        scale=lambda table: 3.3 * r90(table) / SEEN,
         stretch=lupton,
         neighbours=21.5,
-        noise=QUIET,
-        pixels=1,
+        tiles=True,
+        asked=True,
+        pixels=2,
     ),
     "efigi": Framing(
         population={"limit": 15.5, "redshift": (0.001, 0.04)},
@@ -222,23 +252,25 @@ def native_sigma() -> np.ndarray:
     return noise_level(SDSS, stamp, noise=Noise(), oversampling=count).sigma.numpy()
 
 
-def drawn(table: Table, scale: float, seed: int, centre: torch.Tensor | None = None) -> torch.Tensor:
-    """(B, 3, SIDE, SIDE) noiseless, nanomaggies per pixel."""
+def drawn(table: Table, grid: tuple[float, int], seed: int, **options) -> Drawn:
+    """Noiseless (B, 3, side, side), nanomaggies per pixel."""
+    scale, side = grid
     psf = survey_psf(SDSS)
     count = psf.oversampling(scale)
     stamp = psf_stamps(psf, scale, oversampling=count)
-    return draw(table, SDSS, frame=SIDE, scale=scale, psf=stamp, psf_oversampling=count, centre=centre, seed=seed).flux
+    return draw(table, SDSS, frame=side, scale=scale, psf=stamp, psf_oversampling=count, seed=seed, **options)
 
 
-def others(framing: Framing, scale: float, rng: np.random.Generator, count: int) -> torch.Tensor:
+def others(framing: Framing, grid: tuple[float, int], rng: np.random.Generator, count: int) -> torch.Tensor:
     """Noiseless frames with the neighbours of `count` galaxies."""
+    scale, side = grid
     field = galaxies_per_square_degree(framing.neighbours), stars_per_square_degree(framing.neighbours)
-    mean = sum(field) * (SIDE * scale / 3600) ** 2
+    mean = sum(field) * (side * scale / 3600) ** 2
     seed = int(rng.integers(1 << 30))
     pool = [Population(48, seed=seed, limit=framing.neighbours, redshift=(0.01, 1.0)).table(),
             Population(48, seed=seed, limit=framing.neighbours, mix={"star": 1.0}).table()]  # fmt: skip
-    centre = torch.as_tensor(rng.uniform(0, SIDE - 1, (96, 2)))
-    flux = torch.cat([drawn(part, scale, seed, centre[48 * i : 48 * i + 48]) for i, part in enumerate(pool)])
+    centre = torch.as_tensor(rng.uniform(0, side - 1, (96, 2)))
+    flux = torch.cat([drawn(part, grid, seed, centre=centre[48 * i : 48 * i + 48]).flux for i, part in enumerate(pool)])
     out = torch.zeros(count, *flux.shape[1:])
     for row in range(count):
         for _ in range(rng.poisson(mean)):
@@ -248,30 +280,34 @@ def others(framing: Framing, scale: float, rng: np.random.Generator, count: int)
     return out
 
 
-def observed(flux: torch.Tensor, scale: float, share: float, rng: np.random.Generator) -> np.ndarray:
-    """The same with noise; on pixels smaller than SDSS's own it is smooth."""
+def observed(flux: torch.Tensor, scale: float, rng: np.random.Generator) -> np.ndarray:
+    """The same with noise."""
     level = torch.as_tensor(native_sigma() * scale / SDSS.scale, dtype=torch.float32)[:, None, None]
     gain = torch.tensor(SDSS.gain)[:, None, None]
     noise = torch.as_tensor(rng.normal(size=flux.shape), dtype=torch.float32)
-    share = torch.as_tensor(share * np.exp(rng.normal(0, 0.25, (len(flux), 1, 1, 1))), dtype=torch.float32)
-    noise = noise * share * torch.sqrt(level**2 + flux.clamp_min(0) / gain)
-    width = 0.4 * SDSS.scale / scale
-    if width > 0.3:
-        taps = torch.exp(-0.5 * (torch.arange(-4, 5) / width) ** 2)
-        kernel = torch.outer(taps, taps)[None, None] / taps.sum() ** 2
-        shape = noise.shape
-        noise = torch.nn.functional.conv2d(noise.view(-1, 1, *shape[2:]), kernel, padding=4).view(shape)
+    depth = torch.as_tensor(np.exp(rng.normal(0, 0.15, (len(flux), 1, 1, 1))), dtype=torch.float32)
+    noise = noise * depth * torch.sqrt(level**2 + flux.clamp_min(0) / gain)
     return (flux + noise).numpy()
 
 
-def pictures_of(name: str, table: Table, scale: float, seed: int) -> np.ndarray:
-    """(B, SIDE, SIDE, 3) uint8 of galaxies that are drawn on pixels of one scale."""
-    framing, rng = FRAMINGS[name], np.random.default_rng([seed, int(1e4 * scale)])
-    flux = drawn(table, scale, seed)
-    flux = observed(flux + others(framing, scale, rng, len(table)), scale, framing.noise, rng) / scale**2
+def pictures_of(name: str, table: Table, grid: tuple[float, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(B, SIDE, SIDE, 3) uint8 of galaxies drawn on one grid (arcsec per pixel, pixels a side), and ANSWERS."""
+    (scale, side), framing = grid, FRAMINGS[name]
+    rng = np.random.default_rng([seed, int(1e4 * scale), side])
+    found = drawn(table, grid, seed, also=Truth(parts=framing.asked))
+    level = native_sigma()[1] * scale / SDSS.scale
+    variance = float(level) ** 2 + found.flux[:, 1].clamp_min(0) / SDSS.gain[1]
+    said = np.full((len(table), len(ANSWERS)), np.nan)
+    if framing.asked:
+        said = looked_at(table, found.parts[:, :, 1], variance, Look(scale=scale, fwhm=SDSS.psf_fwhm[1]))
+    near = others(framing, grid, rng, len(table))
+    flux = observed(found.flux + near, scale, rng) / scale**2
     noise = native_sigma()[::-1] / SDSS.scale / scale
-    planes = apart(flux[:, ::-1], 0.15 * SDSS.scale / scale, rng).transpose(0, 2, 3, 1)  # i, r, g
-    return np.stack([compressed(framing.stretch(each, noise, rng), framing.pixels, rng) for each in planes])
+    planes = apart(flux[:, ::-1], framing.offset * SDSS.scale / scale, rng).transpose(0, 2, 3, 1)  # i, r, g
+    pictures = [framing.stretch(each, noise, rng) for each in planes]
+    wanted = SIDE * column(table, "scale") / scale
+    cut = [compressed(p, framing, float(min(w, side)), rng) for p, w in zip(pictures, wanted, strict=True)]
+    return np.stack(cut), said
 
 
 def apart(flux: np.ndarray, offset: float, rng: np.random.Generator) -> np.ndarray:
@@ -287,14 +323,22 @@ def apart(flux: np.ndarray, offset: float, rng: np.random.Generator) -> np.ndarr
     )
 
 
-def compressed(picture: np.ndarray, pixels: int, rng: np.random.Generator) -> np.ndarray:
-    """As a JPEG on finer pixels, reduced."""
+def compressed(picture: np.ndarray, framing: Framing, across: float, rng: np.random.Generator) -> np.ndarray:
+    """The middle of a picture, `across` pixels wide, as the set has it: enlarged, as a JPEG, and reduced."""
     whole = Image.fromarray(np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8))
+    if framing.tiles:
+        whole = jpeg(whole, rng)
+    edge, fine = (whole.width - across) / 2, framing.pixels * SIDE
+    box = (edge, edge, edge + across, edge + across)
+    whole = jpeg(whole.resize((fine, fine), Image.Resampling.BILINEAR, box), rng)
+    return np.asarray(whole.reduce(framing.pixels))
+
+
+def jpeg(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """After a JPEG, whose colours are half as sharp as its brightness."""
     file = io.BytesIO()
-    whole.resize((pixels * SIDE, pixels * SIDE), Image.Resampling.BICUBIC).save(
-        file, "jpeg", quality=int(rng.integers(75, 96))
-    )
-    return np.asarray(Image.open(file).reduce(pixels))
+    picture.save(file, "jpeg", quality=int(rng.integers(60, 90)))
+    return Image.open(file).convert("RGB")
 
 
 def rows_of(name: str, count: int, seed: int) -> Table:
@@ -304,25 +348,43 @@ def rows_of(name: str, count: int, seed: int) -> Table:
     weight = framing.choose(table, rng)
     picked = rng.choice(len(table), count, replace=False, p=weight / weight.sum())
     table = table[np.sort(picked)]
-    table["scale"], table["label"], table["stage"] = framing.scale(table), classes(table), stages(table)
+    table["scale"], table["stage"] = framing.scale(table), stages(table)
+    table["chance"] = weight[np.sort(picked)]
     return table
+
+
+def grids_of(scale: np.ndarray) -> np.ndarray:
+    """(N, 2) on which grid galaxies are drawn whose pictures have this scale: step of the pixels' size, side.
+
+    A picture that shows more than one pixel for each of SDSS's is an enlargement of SDSS's pixels, seeing, noise and
+    all, and is made as such.
+    """
+    step = np.maximum(np.rint(np.log(scale / SDSS.scale) / np.log(BIN)), 0).astype(int)
+    step = np.minimum(step, int(np.quantile(step, 0.98)))  # few galaxies would cost a scale of their own
+    across = np.minimum(SIDE * scale / (SDSS.scale * BIN**step), SIDE * np.sqrt(BIN))
+    return np.stack([step, 2 + 10 * np.ceil(across / 10).astype(int)], 1)
+
+
+def grid_of(step: int, side: int) -> tuple[float, int]:
+    """Arcsec per pixel, pixels a side."""
+    return float(SDSS.scale * BIN**step), int(side)
 
 
 def make(name: str, count: int, seed: int) -> tuple[np.ndarray, Table]:
     """Pictures (N, SIDE, SIDE, 3) uint8 of `count` virtual galaxies and their table, drawn on all cores."""
     table = rows_of(name, count, seed)
-    step = np.rint(np.log(column(table, "scale")) / np.log(BIN)).astype(int)
-    step = np.clip(step, *np.quantile(step, [0.02, 0.98]).astype(int))  # few galaxies would cost a scale of their own
-    jobs = [np.flatnonzero(step == s) for s in np.unique(step)]
-    jobs = [part for job in jobs for part in np.array_split(job, -(-len(job) // 512))]
+    grids = grids_of(column(table, "scale"))
+    jobs = [np.flatnonzero((grids == grid).all(1)) for grid in np.unique(grids, axis=0)]
+    jobs = [part for job in jobs for part in np.array_split(job, -(-len(job) // 256))]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(cores(), mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        work = [pool.submit(pictures_of, name, table[job], float(BIN ** step[job[0]]), seed) for job in jobs]
-        done = np.concatenate([each.result() for each in work])
-    order = np.concatenate(jobs)
-    pictures = np.empty_like(done)
-    pictures[order] = done
-    return pictures, table
+        work = [pool.submit(pictures_of, name, table[job], grid_of(*grids[job[0]]), seed) for job in jobs]
+        done = [each.result() for each in work]
+    back = np.argsort(np.concatenate(jobs))
+    said = np.concatenate([each for _, each in done])[back]
+    for i, each in enumerate(ANSWERS):
+        table[each] = said[:, i]
+    return np.concatenate([pictures for pictures, _ in done])[back], table
 
 
 def made(name: str, count: int, seed: int, cache: Path | None) -> tuple[np.ndarray, Table]:

@@ -15,21 +15,24 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from scipy.stats import spearmanr
 
-from machine import machine
+from machine import cores, machine
 from report import publish
 from sky_measures import QUANTILES, comparison, measured
-from sky_network import judged, train
-from sky_pictures import CLASSES, SEEN, SIDE, made
+from sky_network import Examples, judged, train
+from sky_pictures import CLASSES, SEEN, SIDE, UNSURE, classes, made
 
 BEGIN, END = "<!-- figures of bench/sky_realism.py -->", "<!-- end of the realism -->"
 CLASS_OF = {"elliptical": 0, "edge-on": 1, "spiral-clockwise": 2, "spiral-anticlockwise": 2}  # others are left out
@@ -86,25 +89,43 @@ def balanced(matrix: np.ndarray) -> float:
     return float(np.mean(np.diag(matrix) / matrix.sum(1)))
 
 
-def virtual(options: argparse.Namespace, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Pictures, classes and stages of both framings."""
+def virtual(options: argparse.Namespace, seed: int) -> dict[str, Examples]:
+    """Examples in both framings. Those of `efigi` teach stages only: its galaxies are nearer than Galaxy Zoo's."""
     out = {}
     for place, name in enumerate(("gz1", "efigi")):
         pictures, table = made(name, options.count, 2 * seed + place, options.cache)
-        out[name] = pictures, np.asarray(table["label"]), np.asarray(table["stage"], dtype=float)
+        label = classes(table) if name == "gz1" else np.full(len(table), UNSURE)
+        weight, stage = 1 / np.asarray(table["chance"], dtype=float), np.asarray(table["stage"], dtype=float)
+        out[name] = Examples(pictures=pictures, label=label, weight=weight, stage=stage)
     return out
 
 
+def together(sets: dict[str, Examples]) -> Examples:
+    """All sets as one."""
+    parts = {f.name: np.concatenate([getattr(each, f.name) for each in sets.values()]) for f in fields(Examples)}
+    return Examples(**parts)
+
+
+def judgement(examples: Examples, pictures: list[np.ndarray], epochs: int, seed: int) -> list[tuple]:
+    """What a new network says of each set of real pictures: probabilities of classes, and stages."""
+    network = train(examples, epochs=epochs, seed=seed)
+    return [judged(network, each) for each in pictures]
+
+
 def scores(options: argparse.Namespace, sets: dict, real: dict[str, Real]) -> list[tuple[np.ndarray, float]]:
-    """Confusion matrix and rank correlation of each seed."""
-    pictures, label, stage = (np.concatenate([sets[name][i] for name in sets]) for i in range(3))
+    """Confusion matrix and rank correlation of each seed. Networks are trained side by side, one on a core."""
+    pictures = [real["gz1"].pictures, real["efigi"].pictures]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(cores(), mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        work = [
+            pool.submit(judgement, together(sets), pictures, options.epochs, FIRST_SEED + seed)
+            for seed in range(options.seeds)
+        ]
+        said = [each.result() for each in work]
     out = []
-    for seed in range(options.seeds):
-        network = train(pictures, label, stage, epochs=options.epochs, seed=FIRST_SEED + seed)
-        chance, _ = judged(network, real["gz1"].pictures)
-        _, found = judged(network, real["efigi"].pictures)
+    for seed, ((chance, _), (_, stage)) in enumerate(said):
         matrix = confusion(real["gz1"].truth, chance.argmax(1))
-        out.append((matrix, float(spearmanr(found, real["efigi"].truth).statistic)))
+        out.append((matrix, float(spearmanr(stage, real["efigi"].truth).statistic)))
         print(f"seed {seed}: balanced accuracy {balanced(matrix):.3f}, rank correlation {out[-1][1]:.3f}", flush=True)
     return out
 
@@ -139,14 +160,16 @@ def likeness_table(name: str, rows: list) -> list[str]:
 
 def like_real(name: str, sets: dict, real: Real) -> np.ndarray:
     """Virtual pictures in the shares of the real set's classes or stages, so that looks are compared, not shares."""
-    pictures, label, stage = sets[name]
-    mine = label if name == "gz1" else np.rint(np.where(np.isfinite(stage), stage, -99)).clip(-99, 11)
+    ours = sets[name]
+    mine = ours.label if name == "gz1" else np.rint(np.where(np.isfinite(ours.stage), ours.stage, -99)).clip(-99, 11)
     theirs = real.truth if name == "gz1" else np.maximum(real.truth, -5)
-    share = {t: np.mean(theirs == t) / max(np.sum(mine == t), 1) for t in np.unique(theirs)}
-    weight = np.array([share.get(t, 0.0) for t in mine])
-    rows = np.random.default_rng(0).choice(len(mine), min(len(mine), 2000), p=weight / weight.sum())
+    weight = np.zeros(len(mine))
+    for each in np.unique(theirs):
+        there = ours.weight * (mine == each)
+        weight += np.mean(theirs == each) * there / max(there.sum(), 1e-30)
+    rows = np.random.default_rng(0).choice(len(mine), 2000, p=weight / weight.sum())
     edge = (SIDE - SEEN) // 2
-    return pictures[rows, edge : edge + SEEN, edge : edge + SEEN]
+    return ours.pictures[rows, edge : edge + SEEN, edge : edge + SEEN]
 
 
 def arguments(given: list[str] | None) -> argparse.Namespace:

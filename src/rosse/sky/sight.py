@@ -8,6 +8,7 @@ like the smooth galaxy and does not stand out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from rosse.sky.observe import Observation
 from rosse.sky.photometry import kpc_per_arcsec
 from rosse.sky.psf import pivot
 
+if TYPE_CHECKING:
+    from astropy.table import Table
+
 Array = NDArray[np.float64]
 
 # The observer's own noise: an eye does not find a pattern of this contrast (rms, of a galaxy's light) without effort,
@@ -30,6 +34,7 @@ Array = NDArray[np.float64]
 EYE = 0.013
 FEATURES = ("arms", "bar", "ring", "clumps", "tides", "companion")
 SMOOTH = ("bulge", "disc")
+OTHERS = ("axis_ratio", "disc_axis_ratio", "bulge_light", "resolution")
 EXPONENTIAL = 3 / 1.678347**2  # second moment of an exponential disc along its major axis, half-light radii squared
 ROWS = 64  # at a time
 
@@ -73,22 +78,37 @@ def sight(seen: Observation) -> Sight:
     for first in range(0, len(seen), ROWS):
         rows = slice(first, first + ROWS)
         variance = 1 / seen.cutouts.ivar[rows, band].double()  # infinite where a pixel is to be ignored
-        galaxies = _galaxies(seen, rows)
-        parts = seen.drawn.parts[rows, :, band].double()
-        fwhm = seen.survey.psf_fwhm[band] / seen.survey.scale
-        blocks.append(_block(galaxies, parts, variance * seen.noise_correlation, fwhm))
-    names = blocks[0][0]
+        parts = seen.drawn.parts[rows, :, band]
+        look = Look(scale=seen.survey.scale, fwhm=seen.survey.psf_fwhm[band])
+        blocks.append(sight_of_parts(seen.truth[rows], parts, variance * seen.noise_correlation, look))
     return Sight(
-        clarity={name: np.concatenate([clarity[name] for clarity, _ in blocks]) for name in names},
-        **{name: np.concatenate([other[name] for _, other in blocks]) for name in blocks[0][1]},
+        clarity={name: np.concatenate([each.clarity[name] for each in blocks]) for name in blocks[0].clarity},
+        **{name: np.concatenate([getattr(each, name) for each in blocks]) for name in OTHERS},
     )
 
 
-def _galaxies(seen: Observation, rows: slice) -> Galaxies:
-    truth = seen.truth[rows]
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Pixel scale and FWHM of the PSF, arcsec, of images in one band."""
+
+    scale: float
+    fwhm: float
+
+
+def sight_of_parts(truth: Table, parts: Tensor, variance: Tensor, look: Look) -> Sight:
+    """What is to be seen in one band, of images that need not be of an `Observation`.
+
+    Parameters
+    ----------
+    truth : B rows of a population's table.
+    parts : (B, P, H, W) images of the parts, each galaxy in the middle.
+    variance : (B, H, W) of the pixels' noise; of correlated noise, that of an aperture over its number of pixels.
+    """
     z = np.nan_to_num(np.asarray(truth["z"], dtype=float)).clip(0)
     # the seed chooses random detail, of which there is none here
-    return galaxies_of(truth, 1 / (kpc_per_arcsec(z) * seen.survey.scale), seed=0, device=seen.drawn.flux.device)
+    galaxies = galaxies_of(truth, 1 / (kpc_per_arcsec(z) * look.scale), seed=0, device=parts.device)
+    clarity, others = _block(galaxies, parts.double(), variance.double(), look.fwhm / look.scale)
+    return Sight(clarity=clarity, **others)
 
 
 def _block(
