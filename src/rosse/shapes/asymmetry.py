@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rosse.shapes.simplex import minimise
-from rosse.shapes.turned import Difference, Flipped
+from rosse.shapes.turned import Difference, Flipped, Holes
 
 FREE = 8  # pixels around the aperture in which the centre may move before its edge is cut off
 STEP = 0.05  # of the start's coordinates in the stamp, the first triangle (the rule of scipy.optimize.fmin)
@@ -71,73 +71,75 @@ class Search:
     Parameters
     ----------
     image, bad : (B, N, N) stamps, and where they have no data.
-    gaps : (B,) whether there are such pixels within the stamp's extent.
-    flipped, flipped_bad : the image turned, and those pixels; None where no stamp has any.
+    flipped, holes : the image turned, and the pixels without data within the stamps' extents.
     radius : (B,) of the circle, pixels.
     sky : (B,) what noise adds, per pixel.
     """
 
     image: Tensor
     bad: Tensor
-    gaps: Tensor
     flipped: Flipped
-    flipped_bad: Flipped | None
+    holes: Holes
     radius: Tensor
     sky: Tensor
 
     def least(self, rows: Tensor, start: Tensor, *, tolerance: float, max_steps: int) -> tuple[Tensor, Tensor]:
         """Centres (M, 2) of galaxies `rows` (M,), from `start` (M, 2), and whether (M,) the search ended."""
-        windows = [self._window(rows, some, start, kind) for some, kind in self._kinds(rows)]
-        member = torch.zeros(len(rows), 2, dtype=torch.long, device=rows.device)
-        for i, window in enumerate(windows):
-            member[window.rows, 0] = i
-            member[window.rows, 1] = torch.arange(len(window.rows), device=rows.device)
+        side = 2 * (self.radius[rows].ceil().long() + FREE) + 1
+        side = (torch.div(side + ROUND - 1, ROUND, rounding_mode="floor") * ROUND).clamp_max(self.image.shape[1])
+        kind, order = (2 * side + self.holes.any[rows].long()).sort(stable=True)  # it follows from each galaxy alone
+        kinds, counts = torch.unique_consecutive(kind, return_counts=True)
+        rows, stops = rows[order], counts.cumsum(0)
+        windows = [
+            self._window(part, begin, int(k) // 2, bool(k % 2))
+            for part, begin, k in zip(
+                rows.split(counts.tolist()), start[order].split(counts.tolist()), kinds.tolist(), strict=True
+            )
+        ]
         edge = self.image.shape[1] - 1
 
         def function(points: Tensor, which: Tensor) -> Tensor:
-            out = torch.full_like(points[:, 0], torch.inf)  # beyond the stamp, there is no light to compare
-            inside = ((points >= 0) & (points <= edge)).all(1)
-            kind = torch.where(inside, member[which, 0], -1)
-            for i, window in enumerate(windows):
-                at = (kind == i).nonzero().flatten()
-                if len(at):
-                    out[at] = self._asymmetry(window, points[at], member[which[at], 1], rows[which[at]])
-            return torch.where(torch.isfinite(out), out, torch.inf)
+            inside = points.clamp(0, edge)
+            cuts = [0, *torch.searchsorted(which, stops).tolist()]
+            out = [
+                self._asymmetry(window, inside[low:high], which[low:high] - offset)
+                for window, low, high, offset in zip(windows, cuts, cuts[1:], [0, *stops.tolist()], strict=False)
+                if high > low
+            ]
+            value = torch.cat(out) if out else points[:, 0]
+            good = torch.isfinite(value) & (points == inside).all(1)
+            return torch.where(good, value, torch.inf)  # beyond the stamp, there is no light to compare
 
-        return minimise(function, start, STEP * start, tolerance=tolerance, max_steps=max_steps)
+        begin = start[order]
+        found, ended = minimise(function, begin, STEP * begin, tolerance=tolerance, max_steps=max_steps)
+        back = order.argsort()
+        return found[back], ended[back]
 
-    def _kinds(self, rows: Tensor) -> list[tuple[Tensor, tuple[int, bool]]]:
-        """Members of `rows` whose windows are of one kind, side and gaps; it follows from each galaxy alone."""
-        side = 2 * (self.radius[rows].ceil().long() + FREE) + 1
-        side = (torch.div(side + ROUND - 1, ROUND, rounding_mode="floor") * ROUND).clamp_max(self.image.shape[1])
-        kind = 2 * side + self.gaps[rows].long()
-        return [((kind == k).nonzero().flatten(), (k // 2, bool(k % 2))) for k in torch.unique(kind).tolist()]
-
-    def _window(self, rows: Tensor, some: Tensor, start: Tensor, kind: tuple[int, bool]) -> _Window:
-        side, gaps = kind
-        first = (start[some].round().long() - side // 2).clamp(0, self.image.shape[1] - side)
-        at = torch.cat([rows[some, None], first], 1).tolist()
+    def _window(self, rows: Tensor, start: Tensor, side: int, gaps: bool) -> _Window:
+        first = (start.round().long() - side // 2).clamp(0, self.image.shape[1] - side)
+        at = torch.cat([rows[:, None], first], 1).tolist()
 
         def part(whole: Tensor) -> Tensor:
             return torch.stack([whole[i, y : y + side, x : x + side] for i, x, y in at])
 
         own, bad = part(self.image), part(self.bad)
         data = (~bad).to(own.dtype) if bool(bad.any()) else None
-        return _Window(rows=some, first=first, side=side, own=own, light=own.abs(), data=data, gaps=gaps)
+        return _Window(rows=rows, first=first, side=side, own=own, light=own.abs(), data=data, gaps=gaps)
 
-    def _asymmetry(self, window: _Window, centre: Tensor, which: Tensor, rows: Tensor) -> Tensor:
-        """Asymmetry (M,) about centres (M, 2) of members `which` of a window, galaxies `rows` of all.
+    def _asymmetry(self, window: _Window, centre: Tensor, which: Tensor) -> Tensor:
+        """Asymmetry (M,) about centres (M, 2) of members `which` of a window.
 
         A pixel at the edge of the circle counts by the part of its diameter that lies inside.
         """
-        back = self.flipped.about(centre, rows, window.first[which], window.side)
+        rows, first = window.rows[which], window.first[which]
+        back = self.flipped.about(centre, rows, first, window.side)
         whole = len(which) == len(window.rows)  # then they are all there, in order
         own, light = (v if whole else v[which] for v in (window.own, window.light))
-        weight = _circle(centre - window.first[which], self.radius[rows], window.side)
+        weight = _circle(centre - first, self.radius[rows], window.side)
         if window.data is not None:
             weight.mul_(window.data if whole else window.data[which])
-        if window.gaps and self.flipped_bad is not None:
-            weight.mul_(1 - self.flipped_bad.nearest(centre, rows, window.first[which], window.side))
+        if window.gaps:
+            self.holes.cut_out(weight, centre, rows, first)
         delta = back.sub_(own).abs_().mul_(weight)
         absolute, light, area = (v.flatten(1).sum(1).double() for v in (delta, light * weight, weight))
         return (absolute - area * self.sky[rows]) / light

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import torch
 from torch import Tensor
 
-PIXELS_PER_BATCH = 2**19  # small enough that what one step leaves is still near for the next
+PIXELS_PER_BATCH = 2**20  # small enough that what one step leaves is still near for the next
 PIXELS_ON_GPU = 2**25
 ROUND = 16  # sides of stamps are multiples of it, so that there are few
 

@@ -1,8 +1,8 @@
 """What noise and the PSF do to asymmetry and concentration, taken off: a calibration on the virtual sky.
 
-The bias of an index is a polynomial of two numbers that say how good the image of a galaxy is: ``noise``, the inverse
-of the mean signal-to-noise of its pixels, and ``blur``, the FWHM of the PSF over its Petrosian radius. It vanishes
-where both do, and depends linearly on the true value, so that it can be solved for that.
+The bias of an index is a polynomial of two numbers that say how good the image of a galaxy is: ``noise``, that of a
+pixel over the mean light of a pixel of the aperture, and ``blur``, the FWHM of the PSF over the Petrosian radius. It
+vanishes where both do, and depends linearly on the true value, so that it can be solved for that.
 """
 
 from __future__ import annotations
@@ -31,44 +31,33 @@ LEAST_SLOPE = 0.25  # of observed over true value: below, the image says little 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """observed = true + sum over k of (shift_k + slope_k (true - reference)) noise^i_k blur^j_k.
+    """observed = true + sum over k of a_k noise^i_k blur^j_k + (true - reference) sum over k of b_k noise^i_k blur^j_k.
 
     Parameters
     ----------
-    reference : a usual value of the index.
-    powers : i and j of every term.
-    shift, slope : one number for every term.
+    reference : value at which the second sum is nothing.
+    shift : i_k, j_k and a_k of each term of the first sum.
+    slope : i_k, j_k and b_k of each term of the second.
     """
 
     reference: float
-    powers: tuple[tuple[int, int], ...]
-    shift: tuple[float, ...]
-    slope: tuple[float, ...]
+    shift: tuple[tuple[int, int, float], ...]
+    slope: tuple[tuple[int, int, float], ...]
 
     def corrected(self, observed: Floats, noise: Floats, blur: Floats) -> tuple[Floats, Floats]:
         """Estimate (B,) of the true value, and its derivative by the observed one."""
-        power = [noise**i * blur**j for i, j in self.powers]
-        shift = sum((c * x for c, x in zip(self.shift, power, strict=True)), np.zeros_like(observed))
-        slope = sum((d * x for d, x in zip(self.slope, power, strict=True)), np.ones_like(observed))
-        slope = np.maximum(slope, LEAST_SLOPE)
+        shift, slope = (
+            sum((factor * noise**i * blur**j for i, j, factor in terms), np.zeros_like(observed))
+            for terms in (self.shift, self.slope)
+        )
+        slope = np.maximum(1 + slope, LEAST_SLOPE)
         return self.reference + (observed - self.reference - shift) / slope, 1 / slope
-
-    def as_json(self) -> dict[str, Any]:
-        """For the file."""
-        names = ("i", "j", "shift", "slope")
-        rows = [(*p, float(c), float(d)) for p, c, d in zip(self.powers, self.shift, self.slope, strict=True)]
-        return {"reference": self.reference, "terms": [dict(zip(names, row, strict=True)) for row in rows]}
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Terms:
         """From the file."""
-        terms = entry["terms"]
-        return cls(
-            reference=entry["reference"],
-            powers=tuple((t["i"], t["j"]) for t in terms),
-            shift=tuple(t["shift"] for t in terms),
-            slope=tuple(t["slope"] for t in terms),
-        )
+        shift, slope = (tuple((int(i), int(j), float(x)) for i, j, x in entry[name]) for name in ("shift", "slope"))
+        return cls(reference=float(entry["reference"]), shift=shift, slope=slope)
 
 
 def correct_shapes(shapes: Shapes) -> Shapes:
@@ -82,8 +71,8 @@ def correct_shapes(shapes: Shapes) -> Shapes:
     -------
     Shapes
         Like those that came, but for `asymmetry`, `concentration` and their errors: estimates of what the same galaxy
-        would have in an image without noise whose PSF is one pixel wide. Where S/N per pixel or resolution are below
-        those of the calibration, they are NaN and the reason is `Reason.UNCALIBRATED`.
+        would have in an image without noise whose PSF is one pixel wide. Where the S/N of a mean pixel of the aperture
+        or the resolution are below those of the calibration, they are NaN and the reason is `Reason.UNCALIBRATED`.
 
     Raises
     ------
@@ -93,7 +82,8 @@ def correct_shapes(shapes: Shapes) -> Shapes:
     Notes
     -----
     The calibration is that of ``rosse/shapes/correction.json``, which names how it was made. It holds on average for
-    galaxies as they are in the virtual sky, and does not make the scatter of a single galaxy smaller.
+    galaxies as they are in the virtual sky. The error of a single galaxy's asymmetry grows: what the PSF took away is
+    multiplied back, and noise with it.
     """
     if shapes.corrected:
         raise InputError("these shapes are corrected already; correct what measure_shapes gave")
@@ -102,7 +92,7 @@ def correct_shapes(shapes: Shapes) -> Shapes:
     known = calibration()
     noise, blur = image_quality(shapes)
     with np.errstate(invalid="ignore"):
-        outside = (noise > 1 / known["lowest"]["snr_pixel"]) | (blur > 1 / known["lowest"]["resolution"])
+        outside = (noise > 1 / known["lowest"]["snr"]) | (blur > 1 / known["lowest"]["resolution"])
     values, reasons = dict(shapes.values), shapes.reasons.copy()
     sigma = None if shapes.sigma is None else dict(shapes.sigma)
     for name in CORRECTED:
@@ -123,10 +113,15 @@ def calibration() -> dict[str, Any]:
 
 
 def image_quality(shapes: Shapes) -> tuple[Floats, Floats]:
-    """Inverse of the mean S/N of a pixel, and PSF width over Petrosian radius, (B,) each."""
+    """Noise of a pixel over the mean light of one within the aperture of asymmetry, and PSF width over r_petro, (B,).
+
+    The first is the inverse of the signal-to-noise of a mean pixel; the light is that within two Petrosian radii.
+    """
+    values = shapes.values
     with np.errstate(divide="ignore", invalid="ignore"):
-        noise = np.where(shapes.values["snr_pixel"] > 0, 1 / shapes.values["snr_pixel"], np.nan)
-        return noise, psf_width(shapes.cutouts, shapes.band) / shapes.values["r_petro"]
+        area = np.pi * (shapes.options.extent_cas * values["r_petro"]) ** 2
+        light = np.where(values["flux_petro_circle"] > 0, values["flux_petro_circle"], np.nan)
+        return area * values["sky_sigma"] / light, psf_width(shapes.cutouts, shapes.band) / values["r_petro"]
 
 
 def psf_width(cutouts: Cutouts, band: int) -> Floats:

@@ -10,7 +10,7 @@ from rosse.shapes.apertures import Ellipses, elliptical_radius
 from rosse.shapes.connected import component_at
 from rosse.shapes.options import ShapeOptions
 from rosse.shapes.order import ordered
-from rosse.shapes.smoothing import boxcar, smooth
+from rosse.shapes.smoothing import both_ways, boxcar, smooth
 from rosse.shapes.stamps import Stamps
 
 CLIP, INNER, OUTER = 3.0, 10, 100  # sigmas; rounds about the median, and about the mode
@@ -46,8 +46,9 @@ def _outline(stamps: Stamps, sky: Tensor, width: int) -> Tensor:
     """Pixels of the smoothed image at least one sigma above the mode of the pixels of `sky`, around the brightest."""
     image, side = stamps.image, stamps.image.shape[1]
     mode, sigma = clipped_mode(image, sky)
-    kernel = [boxcar(torch.full_like(mode, float(width)), extent, side) for extent in (stamps.height, stamps.width)]
-    smoothed = smooth(image, kernel[0], kernel[1])
+    widths = torch.full_like(mode, float(width))
+    rows, columns = both_ways(lambda extent: boxcar(widths, extent, side), stamps.height, stamps.width)
+    smoothed = smooth(image, rows, columns)
     above = (smoothed >= (mode + sigma)[:, None, None]) & stamps.inside
     return component_at(above, *_brightest(smoothed, stamps))
 

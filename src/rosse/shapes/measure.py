@@ -14,11 +14,12 @@ from rosse.shapes.apertures import Curve, Ellipses, circle_weights, ellipse_weig
 from rosse.shapes.mid import mid
 from rosse.shapes.options import ShapeOptions
 from rosse.shapes.sky import empty_box, sky_pixels
-from rosse.shapes.smoothing import boxcar, gaussian, smooth
+from rosse.shapes.smoothing import both_ways, boxcar, gaussian, smooth
 from rosse.shapes.stamps import Stamps
-from rosse.shapes.turned import Flipped, difference
+from rosse.shapes.turned import Flipped, Holes, difference
 
 Values = dict[str, Tensor]
+Turn = tuple[Flipped, Holes]  # stamps turned about their middles, and where they have no data
 FLUXES = ("flux_petro", "flux_petro_circle", "flux_kron", "sky_mean", "sky_sigma")
 
 
@@ -51,7 +52,7 @@ def measure(stamps: Stamps, options: ShapeOptions) -> tuple[Values, dict[str, Te
     reach = float(stamps.diagonal.max())
     curve = growth(stamps.image, Ellipses.circles(x, y), reach, ~stamps.bad)
     first = radii.petrosian_radius(curve, stamps.diagonal, eta=options.eta, annulus=options.annulus)
-    turn = _Turn.of(stamps)
+    turn = Flipped.of(stamps.image), Holes.of(stamps.bad & stamps.inside)
     centre, ended = _centre(stamps, turn, own, torch.stack([x, y], 1), first, sky, options)
     values |= {"x": centre[:, 0], "y": centre[:, 1], "centre_found": ended.double()}
     values |= _axes(own, centre[:, 0], centre[:, 1], "")
@@ -73,31 +74,6 @@ def measure(stamps: Stamps, options: ShapeOptions) -> tuple[Values, dict[str, Te
     for name in FLUXES:
         values[name] = values[name] * stamps.unit
     return values, {"gini": gini_map, "shape": shape_map, "mid": mid_map}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Turn:
-    """Stamps turned about their middles, and their gaps: pixels without data within their extent."""
-
-    image: Flipped
-    bad: Flipped | None
-    gaps: Tensor
-
-    @classmethod
-    def of(cls, stamps: Stamps) -> _Turn:
-        holes = stamps.bad & stamps.inside
-        gaps = holes.flatten(1).any(1)
-        bad = Flipped.of(holes.to(stamps.image.dtype)) if bool(gaps.any()) else None
-        return cls(image=Flipped.of(stamps.image), bad=bad, gaps=gaps)
-
-    def about(self, centre: Tensor, bad: Tensor) -> tuple[Tensor, Tensor]:
-        """Stamps turned about centres (B, 2), and 1 (B, N, N) where both a pixel and its counterpart have data."""
-        rows, first = torch.arange(len(centre), device=centre.device), torch.zeros_like(centre, dtype=torch.long)
-        both = (~bad).to(self.image.image.dtype)
-        if self.bad is not None:
-            at = self.gaps.nonzero().flatten()
-            both[at] *= 1 - self.bad.nearest(centre[at], rows[at], first[at], bad.shape[1])
-        return self.image.about(centre, rows, first, bad.shape[1]), both
 
 
 def measure_sky(stamps: Stamps, options: ShapeOptions) -> Sky:
@@ -128,14 +104,14 @@ def _axes(own: Tensor, x: Tensor, y: Tensor, end: str) -> Values:
 
 
 def _centre(
-    stamps: Stamps, turn: _Turn, own: Tensor, start: Tensor, petrosian: Tensor, sky: Sky, options: ShapeOptions
+    stamps: Stamps, turn: Turn, own: Tensor, start: Tensor, petrosian: Tensor, sky: Sky, options: ShapeOptions
 ) -> tuple[Tensor, Tensor]:
     """Centre (B, 2) of least asymmetry, and whether (B,) it was found; NaN where there is no radius or no light.
 
     A search that ends further from its start than the middle that smoothness leaves out begins anew at the brightest
     pixel; if it strays again, the centroid it is (Rodriguez-Gomez et al. 2019).
     """
-    search = asym.Search(image=stamps.image, bad=stamps.bad, gaps=turn.gaps, flipped=turn.image, flipped_bad=turn.bad,
+    search = asym.Search(image=stamps.image, bad=stamps.bad, flipped=turn[0], holes=turn[1],
                          radius=options.extent_cas * petrosian, sky=sky.difference.nan_to_num(0.0))  # fmt: skip
     free = options.smoothing_cas * petrosian
     centre = torch.full_like(start, math.nan)
@@ -169,17 +145,18 @@ def _radii(stamps: Stamps, circles: Curve, ellipses: Curve, elongation: Tensor, 
 
 
 def _asymmetries(
-    stamps: Stamps, turn: _Turn, ellipses: Ellipses, radius: Tensor, sky: Sky, outline: Values, shape: Tensor
+    stamps: Stamps, turn: Turn, ellipses: Ellipses, radius: Tensor, sky: Sky, outline: Values, shape: Tensor
 ) -> Values:
     """A, A_rms^2, A_outer and A_shape about the centres of ellipses; `outline` and `shape` are those of `_shape`."""
     centre = torch.stack([ellipses.x, ellipses.y], 1)
     known = torch.isfinite(centre).all(1)
     centre = torch.where(known[:, None], centre, 0.0)
-    back, both = turn.about(centre, stamps.bad)
+    rows, first = torch.arange(len(centre), device=centre.device), torch.zeros_like(centre, dtype=torch.long)
+    back, both = turn[0].about(centre, rows, first, stamps.bad.shape[1]), (~stamps.bad).to(stamps.image.dtype)
+    turn[1].cut_out(both, centre, rows, first)
     ring = ellipse_weights(back, outline["a_max"], ellipses) - ellipse_weights(back, outline["a_half"], ellipses)
     sums = difference(stamps.image, back, both * _circle(stamps, centre, radius))
     outer = difference(stamps.image, back, both * ring)
-    rows, first = torch.arange(len(centre), device=centre.device), torch.zeros_like(centre, dtype=torch.long)
     shape = shape.to(back.dtype)
     shape_back = Flipped.of(shape).about(centre, rows, first, shape.shape[1])
     values = {
@@ -202,7 +179,7 @@ def _circle(stamps: Stamps, centre: Tensor, radius: Tensor) -> Tensor:
 def _smoothness(stamps: Stamps, centre: Tensor, radius: Tensor, sky: Sky, options: ShapeOptions) -> Values:
     side = stamps.image.shape[1]
     width = (options.smoothing_cas * radius).floor().nan_to_num(1.0).clamp_min(1)
-    rows, columns = (boxcar(width, extent, side) for extent in (stamps.height, stamps.width))
+    rows, columns = both_ways(lambda extent: boxcar(width, extent, side), stamps.height, stamps.width)
     rest = clumps.residual(stamps.image, smooth(stamps.image, rows, columns))
     outer, inner = (_circle(stamps, centre, f * radius) for f in (options.extent_cas, options.smoothing_cas))
     ring = outer - inner
@@ -228,7 +205,7 @@ def _gini(stamps: Stamps, ellipses: Ellipses, radius: Tensor, options: ShapeOpti
     """Indices of Gini and M20; `ellipses` are those around the centroid."""
     side = stamps.image.shape[1]
     sigma = (options.smoothing_gini * radius).nan_to_num(1.0)
-    rows, columns = (gaussian(sigma, extent, side, mirrored=False) for extent in (stamps.height, stamps.width))
+    rows, columns = both_ways(lambda extent: gaussian(sigma, extent, side, mirrored=False), stamps.height, stamps.width)
     smoothed = smooth(stamps.image, rows, columns)
     half, a = options.annulus / 2, radius
     ring = ellipse_weights(smoothed, a + half, ellipses) - ellipse_weights(smoothed, a - half, ellipses)

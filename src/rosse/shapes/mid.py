@@ -92,10 +92,13 @@ def _indices(light: Floats, segment: Mask, mask: Mask, options: ShapeOptions) ->
     from scipy import ndimage
 
     smoothed = ndimage.gaussian_filter(light, options.sigma_mid)
-    return (multimode(light, segment, options.levels_mid), *intensity_and_deviation(light, smoothed, int(mask.sum())))
+    values = np.sort(light[segment])
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    own = light[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return (multimode(own, values, options.levels_mid), *intensity_and_deviation(light, smoothed, int(mask.sum())))
 
 
-def multimode(light: Floats, segment: Mask, levels: int) -> float:
+def multimode(light: Floats, values: Floats, levels: int) -> float:
     """M = A_2 / A_1, areas of the two largest clumps at the level where A_2^2 / A_1 is largest.
 
     Peth et al. (2016), eq. 1, after Freeman et al. (2013), whose statistic is A_2^2 / A_1 itself.
@@ -103,11 +106,10 @@ def multimode(light: Floats, segment: Mask, levels: int) -> float:
     Parameters
     ----------
     light : (H, W) on the map of Freeman et al. (2013, sect. 4.3), 0 elsewhere.
-    segment : (H, W) pixels whose quantiles are the levels.
+    values : (K,) light of the segment's pixels, sorted: its quantiles are the levels.
     levels : quantiles that are tried; twice as many, and so on to `FINEST`, where none parts the galaxy. Around the
         best of them all levels that differ are tried, as many as these at most.
     """
-    values = np.sort(light[segment])
     last = len(values) - 1
     while True:
         tried = np.arange(levels) / levels * last

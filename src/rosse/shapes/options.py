@@ -60,7 +60,7 @@ class ShapeOptions:
     smoothing: float = 1.5
     min_pixels: int = 10
     max_steps: int = 200
-    tolerance: float = 1e-3
+    tolerance: float = 5e-3
     batch_pixels: int | None = None
 
     def __post_init__(self) -> None:

@@ -5,6 +5,8 @@ The matrix holds what happens beyond the edge of a stamp, and with it stamps of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,7 @@ def boxcar(width: Tensor, extent: Tensor, size: int) -> Tensor:
 
     Beyond the extent the line is mirrored, as by `gaussian`.
     """
+    width = width.float()  # holds whole numbers as well
     line = torch.arange(size, dtype=width.dtype, device=width.device)
     n = extent[:, None].to(width.dtype)
     low = line - (width / 2).floor()[:, None]  # (B, size) first pixel of each box, and the one after its last
@@ -49,6 +52,12 @@ def boxcar(width: Tensor, extent: Tensor, size: int) -> Tensor:
         first, last = (2 * (k + 1) * n - stop)[:, :, None], (2 * (k + 1) * n - low)[:, :, None]
         total += (line >= first) & (line < last)
     return _within(total / width[:, None, None], extent)
+
+
+def both_ways(weights: Callable[[Tensor], Tensor], height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights of rows and of columns, which are the same where all stamps are square."""
+    rows = weights(height)
+    return rows, rows if torch.equal(height, width) else weights(width)
 
 
 def _toeplitz(kernel: Tensor, size: int) -> Tensor:

@@ -64,13 +64,6 @@ class Flipped:
         lines = torch.lerp(block[:, 1:], block[:, :-1], py)
         return torch.lerp(lines[:, :, 1:], lines[:, :, :-1], px)
 
-    def nearest(self, centre: Tensor, rows: Tensor, first: Tensor, side: int) -> Tensor:
-        """As `about`, of the nearest pixel: for maps of 0 and 1."""
-        block, part = self._block(centre, rows, first, side)
-        px, py = part[:, 0, None, None] >= 0.5, part[:, 1, None, None] >= 0.5
-        lines = torch.where(py, block[:, :-1], block[:, 1:])
-        return torch.where(px, lines[:, :, :-1], lines[:, :, 1:])
-
     def _block(self, centre: Tensor, rows: Tensor, first: Tensor, side: int) -> tuple[Tensor, Tensor]:
         """Pixels (N, side + 1, side + 1) that are shifted, and by which part (N, 2) of a pixel.
 
@@ -89,6 +82,50 @@ class Flipped:
         wide = self.image.shape[2]
         index = (start[:, 1, None] + line)[:, :, None] * wide + (start[:, 0, None] + line)[:, None, :]
         return self.image.flatten().take(index + (rows * wide**2)[:, None, None]), part
+
+
+FAR = -(10**6)  # where holes lie that fill up a row
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Holes:
+    """Pixels without data within the extents of B stamps: few, so that their places are quicker than a map.
+
+    Parameters
+    ----------
+    any : (B,) whether a stamp has some.
+    x, y : (B, K) columns and rows, `FAR` where there are no more.
+    """
+
+    any: Tensor
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def of(cls, holes: Tensor) -> Holes:
+        """Of maps (B, N, N)."""
+        row, y, x = holes.nonzero().unbind(1)
+        count = holes.sum((1, 2))
+        place = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
+        out = torch.full((2, len(holes), int(count.max()) if len(holes) else 0), FAR, device=row.device)
+        out[0, row, place], out[1, row, place] = x, y
+        return cls(any=count > 0, x=out[0], y=out[1])
+
+    def cut_out(self, weight: Tensor, centre: Tensor, rows: Tensor, first: Tensor) -> None:
+        """Put 0 into weights (N, side, side) where the nearest pixel of the turned stamp has no data.
+
+        Parameters
+        ----------
+        centre : (N, 2) x and y about which stamps are turned.
+        rows : (N,) which stamps.
+        first : (N, 2) x and y of the first pixel of the weights in the stamps.
+        """
+        count, side = weight.shape[:2]
+        corner = (2 * centre + 0.5).floor().long() - first
+        x, y = corner[:, :1] - self.x[rows], corner[:, 1:] - self.y[rows]
+        seen = (x >= 0) & (x < side) & (y >= 0) & (y < side)
+        line = torch.arange(count, device=weight.device)[:, None]
+        weight.view(-1)[((line * side + y) * side + x)[seen]] = 0.0
 
 
 def difference(image: Tensor, back: Tensor, weight: Tensor) -> Difference:
