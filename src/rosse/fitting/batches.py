@@ -13,8 +13,9 @@ from torch import Tensor
 
 from rosse.cutouts import Cutouts
 
-PIXELS_PER_BATCH = 2**20  # enough that what is done once per batch costs nothing; they are drawn a few at a time
+PIXELS_PER_BATCH = 2**21  # enough that what is done once per batch costs nothing; they are drawn a few at a time
 PIXELS_ON_GPU = 2**26
+FEWEST = 8  # galaxies of a batch that is only there to keep another thread busy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,15 +33,20 @@ class Batch:
 
 
 def batches(cutouts: Cutouts, batch_pixels: int | None) -> Iterator[Batch]:
-    """All galaxies, those of like frames together."""
+    """All galaxies, those of like frames together, and as many batches as keep all threads busy."""
     sizes = needed_frames(cutouts)
-    pixels = batch_pixels or (PIXELS_PER_BATCH if cutouts.flux.device.type == "cpu" else PIXELS_ON_GPU)
+    cpu = cutouts.flux.device.type == "cpu"
+    pixels = batch_pixels or (PIXELS_PER_BATCH if cpu else PIXELS_ON_GPU)
     for size in np.unique(sizes, axis=0):
         index = np.nonzero((sizes == size).all(1))[0]
         frame = (int(size[0]), int(size[1]))
         step = max(1, pixels // (frame[0] * frame[1] * len(cutouts.bands)))
-        for first in range(0, len(index), step):
-            yield Batch(index=index[first : first + step], frame=frame)
+        count = -(-len(index) // step)
+        if cpu and batch_pixels is None:
+            threads = torch.get_num_threads()
+            count = max(count, min(-(-count // threads) * threads, len(index) // FEWEST))
+        for part in np.array_split(index, count):
+            yield Batch(index=part, frame=frame)
 
 
 def for_each(work: Callable[[Batch], None], parts: Iterator[Batch], advance: Callable[[int], None] | None) -> None:

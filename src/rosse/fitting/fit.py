@@ -99,8 +99,9 @@ def fit(
     -----
     Least squares weighted by `ivar`, by Levenberg-Marquardt with exact derivatives of the PSF-convolved model; errors
     from the inverse of the normal matrix at the optimum, PSF included. The first steps are taken on the middle of the
-    frame where a galaxy is small, on wider pixels where it is large. Frames are trimmed to the pixels that carry weight and galaxies of similar size are fitted together, so
-    padding costs nothing. A galaxy that does not converge is started twice more from elsewhere.
+    frame where a galaxy is small, on wider pixels where it is large. Frames are trimmed to the pixels that carry weight
+    and galaxies of similar size are fitted together, so padding costs nothing. A sum of two whose answer is suspect (a
+    part that is hardly there, very flat or at a bound) is started once more, a galaxy that does not converge twice.
     """
     options = options or FitOptions()
     whole = as_model(model if model is not None else Sersic())

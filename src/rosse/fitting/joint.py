@@ -107,6 +107,14 @@ class JointProblem:
         padded = [[levels[0]] * (most - len(levels)) + levels for levels in found]
         return [replace(self, parts=tuple(parts)) for parts in zip(*padded, strict=True)]
 
+    def with_rest(self, wide: JointProblem) -> JointProblem:
+        """This one, of the middle of the frames, with what wide pixels show around it."""
+        rest = tuple(
+            replace(other, view=other.view.around(mine.view), priors=())
+            for mine, other in zip(self.parts, wide.parts, strict=True)
+        )
+        return replace(self, parts=self.parts + rest)
+
     def evaluate(self, vector: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """chi^2 (B,), descent direction (B, P) and normal matrix (B, P, P): the sums over the sets."""
         return _sums(part.evaluate(vector, rows) for part in self.parts)

@@ -14,7 +14,7 @@ from rosse.light.model import Model
 from rosse.light.render import Layout, draw, unit_rows
 
 LARGE_FRAME = 256  # from here on they are widened more than once
-VALUES_IN_CACHE = 2**20  # pixels of derivative images that are drawn at once
+VALUES_IN_CACHE = 2**22
 VALUES_ON_GPU = 2**29
 VALUES_IN_MEMORY = 2**27  # derivative images of one galaxy beyond this are held with half their bits,
 HALVES_IN_MEMORY = 1_250_000_000  # and beyond this are never all there at once

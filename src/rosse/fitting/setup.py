@@ -63,7 +63,7 @@ class Setup:
         """
         height, width = (length >> halvings for length in self._trimmed())
         pixels = pad_cutouts(self.cutouts, height, width)
-        grid = replace(grid_of(pixels), exact=not halvings)
+        grid = grid_of(pixels, exact=not halvings)
         corner = tuple(float(v) for v in (pixels.corner[0] - self.cutouts.corner[0]).tolist())
         counts = self.options.likelihood == "poisson"
         root = (pixels.ivar > 0).to(pixels.ivar) if counts else pixels.ivar.sqrt()

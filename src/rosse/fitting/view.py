@@ -35,6 +35,15 @@ class View:
         """Some of the galaxies."""
         return replace(self, flux=self.flux[rows], root=self.root[rows], grid=self.grid.rows(rows))
 
+    def around(self, middle: View) -> View:
+        """The same without the pixels that another view has, to the nearest pixel."""
+        first = [(a - b) / self.zoom for a, b in zip(middle.corner, self.corner, strict=True)]
+        last = [a + length * middle.zoom / self.zoom for a, length in zip(first, middle.grid.frame[::-1], strict=True)]
+        x, y = (slice(round(a), round(b)) for a, b in zip(first, last, strict=True))
+        root = self.root.clone()
+        root[:, :, y, x] = 0.0
+        return replace(self, root=root)
+
     def coarser(self) -> View | None:
         """The same on pixels twice as wide, good enough for the first steps of a fit; None where that cannot be."""
         height, width = self.grid.frame

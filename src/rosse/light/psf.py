@@ -135,6 +135,7 @@ def fourier_grid(
     bands: int = 1,
     psf_has_pixel: bool = True,
     oversampling: int = 1,
+    exact: bool = True,
     device: str | torch.device = "cpu",
 ) -> FourierGrid:
     """Grid and transfer function for images of `frame` pixels.
@@ -147,10 +148,11 @@ def fourier_grid(
     bands : C, needed without a PSF.
     psf_has_pixel : whether `psf` holds the integration over the image's pixel already.
     oversampling : pixels of `psf` along one pixel of the image.
+    exact : False for the first steps of a fit, which can do with a border that the wings of the PSF reach across.
     """
     zones = ZONES_WITHOUT_PSF if psf is None else oversampling
     stamp = (1, 1) if psf is None else tuple(-(-int(length) // oversampling) for length in psf.shape[-2:])
-    size = (_padded(frame[0], stamp[0]), _padded(frame[1], stamp[1]))
+    size = (_padded(frame[0], stamp[0], exact=exact), _padded(frame[1], stamp[1], exact=exact))
     integer_y = _frequencies(size[0], zones, size[0])
     integer_x = _frequencies(size[1], zones, size[1] // 2 + 1)
     ky, kx = (_angular(k, n, torch.empty(0, device=device)) for k, n in zip((integer_y, integer_x), size, strict=True))
@@ -174,18 +176,20 @@ def fourier_grid(
         kx=kx,
         transfer=transfer,
         aliases=aliases,
+        exact=exact,
         psf_has_pixel=psf is None or psf_has_pixel,
     )
 
 
-def grid_of(cutouts: Cutouts) -> FourierGrid:
-    """Grid of the frames of cutouts, with their PSFs."""
+def grid_of(cutouts: Cutouts, *, exact: bool = True) -> FourierGrid:
+    """Grid of the frames of cutouts, with their PSFs; see `fourier_grid`."""
     return fourier_grid(
         cutouts.frame,
         cutouts.psf,
         bands=len(cutouts.bands),
         psf_has_pixel=cutouts.psf_has_pixel,
         oversampling=cutouts.psf_oversampling,
+        exact=exact,
         device=cutouts.flux.device,
     )
 
@@ -226,12 +230,12 @@ def gaussian_psf(fwhm: float, size: int) -> Tensor:
     return (stamp / stamp.sum()).to(torch.float32)
 
 
-def _padded(length: int, stamp: int) -> int:
-    """Grid length: the frame, a border of a quarter of it and at least half a PSF, and the whole PSF.
+def _padded(length: int, stamp: int, *, exact: bool) -> int:
+    """Grid length: the frame, a border of a quarter of it and, to be exact, at least half a PSF; and the whole PSF.
 
     A multiple of 4, so that pixels can be made twice as wide.
     """
-    least = max(length + max(length // 4, stamp // 2 + 1, 8), stamp)
+    least = max(length + max(length // 4, stamp // 2 + 1 if exact else 0, 8), stamp)
     return 4 * int(next_fast_len(-(-least // 4), real=True))
 
 
