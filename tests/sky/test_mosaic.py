@@ -18,6 +18,7 @@ from astropy.wcs import WCS
 import rosse
 from rosse.errors import InputError, OptionError
 from rosse.io import read_psf
+from rosse.sky.draw import draw
 from rosse.sky.exposures import Dither, expose_dithered, single_exposure
 from rosse.sky.fields import Pointing, galaxies_per_square_degree, populate, turned
 from rosse.sky.mosaic import Field, FieldView, PsfVariation, mosaic, stamps_at
@@ -106,7 +107,19 @@ def test_companions_turn_with_their_galaxies() -> None:
     quarter = turned(table, 90.0)
     np.testing.assert_allclose(quarter["companion_x"][there], -np.asarray(table["companion_y"])[there], atol=1e-9)
     np.testing.assert_allclose(quarter["companion_y"][there], table["companion_x"][there], atol=1e-9)
-    np.testing.assert_allclose(quarter["pa"], (np.asarray(table["pa"]) + 90) % 180)
+    np.testing.assert_allclose(quarter["pa"], np.asarray(table["pa"]) + 90)
+
+
+@pytest.mark.parametrize("kind", ["merger", "spiral"])
+def test_all_of_a_galaxy_turns(kind: str) -> None:
+    """Tides of remnants, arms and dust too, twice by a quarter: position angles beyond 180 degrees are others."""
+    table = rosse.Population(24, seed=2, mix={kind: 1.0}, z=0.05).table()
+    straight, twice = (draw(each, "decals", frame=65).flux.numpy() for each in (table, turned(table, 180.0)))
+    once = draw(turned(table, 90.0), "decals", frame=65).flux.numpy()
+    peak = straight.max((2, 3), keepdims=True)
+    # rows count upwards on the sky: a quarter turn counter-clockwise there is one clockwise of the array as printed
+    assert (np.abs(np.rot90(straight, -1, (2, 3)) - once) / peak).max() < 0.02
+    assert (np.abs(straight[..., ::-1, ::-1] - twice) / peak).max() < 0.02
 
 
 def test_noise_of_a_mosaic_is_that_of_the_depth(field: Field) -> None:

@@ -164,12 +164,13 @@ def _placed(table: Table, pointing: Pointing, half: tuple[float, ...]) -> Table:
 def turned(table: Table, angle: Array | float) -> Table:
     """Galaxies turned counter-clockwise on the sky, degrees: what an image shows whose +y axis is not north.
 
-    Position angles count from north to east, counter-clockwise in an image with east left of north.
+    Position angles count from north to east, counter-clockwise in an image with east left of north. They run to 360
+    degrees here: half a turn makes another galaxy of one whose sides differ by arms, dust or shells.
     """
     out = table.copy()
     turn = np.broadcast_to(np.asarray(angle, dtype=float), (len(table),))
     for name in ("pa", "companion_pa"):
-        out[name] = (np.asarray(table[name], dtype=float) + turn) % 180.0
+        out[name] = (np.asarray(table[name], dtype=float) + turn) % 360.0
     c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     x, y = (np.asarray(table[name], dtype=float) for name in ("companion_x", "companion_y"))
     out["companion_x"], out["companion_y"] = c * x - s * y, s * x + c * y

@@ -135,13 +135,14 @@ def select(limit: float, redshift: tuple[float, float], mass: tuple[float, float
     edges, cell_mass, light = _cells(*mass)
     z = np.expm1(np.linspace(np.log1p(redshift[0]), np.log1p(redshift[1]), _Z_STEPS))
     middle = (edges[:-1] + edges[1:]) / 2
-    number = mass_function(middle[:, None], (z[None, 1:] + z[None, :-1]) / 2) * np.diff(comoving_volume(z))
+    width = edges[1] - edges[0]
+    number = width * mass_function(middle[:, None], (z[None, 1:] + z[None, :-1]) / 2) * np.diff(comoving_volume(z))
     volume = np.concatenate([np.zeros((len(middle), 1)), np.cumsum(number, axis=1)], axis=1)
     reach = furthest(cell_mass.ravel(), light, z, limit)
     bin_of = np.broadcast_to(np.arange(len(middle))[:, None, None], cell_mass.shape).ravel()
     seen = _along(z, volume, bin_of, reach).reshape(cell_mass.shape).mean(axis=-1)
     share = type_shares(middle)[:, : len(GALAXIES)].T[:, :, None]
-    return Selection(mass=edges, weight=seen * share, z=z, volume=volume, limit=limit)
+    return Selection(mass=edges, weight=seen * share / OFFSETS, z=z, volume=volume, limit=limit)
 
 
 assert TYPES[: len(GALAXIES)] == GALAXIES

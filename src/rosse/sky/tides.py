@@ -85,7 +85,7 @@ def tails_of(galaxies: Galaxies) -> list[tuple[Tail, Tensor]]:
     """
     g, u = galaxies, _random(galaxies, "tails", 8)
     has = g["companion_share"] > 0
-    toward = torch.where(has, torch.atan2(g["companion_y"], g["companion_x"]), 2 * math.pi * u[0])
+    toward = torch.where(has, torch.atan2(g["companion_y"], g["companion_x"]), g.direction + 2 * math.pi * u[0])
     side = torch.where(u[1] < 0.5, -1.0, 1.0)
     two = (g["tail_count"] > 1).to(torch.float32)
     first = 0.5 + 0.2 * u[5]
