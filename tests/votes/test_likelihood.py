@@ -93,11 +93,13 @@ def test_infinite_concentrations_of_a_missing_question_do_not_spoil_the_others()
     tree = read_tree("gz-decals")
     counts, _ = people_and_votes(tree, 2)
     here = tree["merging"]
-    counts[:, here] = np.nan
+    counts[0, here] = np.nan
+    counts[1, here] = 3, 1, np.nan, 0
     alpha = torch.ones(2, 34, dtype=torch.float64)
     alpha[:, here] = torch.tensor([float("inf"), 1e300, 0.0, 1.0], dtype=torch.float64)
     alpha.requires_grad_()
     loss = VoteLoss(tree)(torch.from_numpy(counts), alpha)
+    assert VoteLikelihood(tree)(torch.from_numpy(counts), alpha)[:, -1].tolist() == [0, 0]
     loss.backward()
     assert torch.isfinite(loss)
     assert alpha.grad is not None

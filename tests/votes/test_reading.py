@@ -166,6 +166,12 @@ def test_missing_votes_are_not_no_votes() -> None:
     assert repr(votes) == "VoteTable of gz-rings: 3 galaxies, votes on 1 of 1 questions"
 
 
+def test_names_of_galaxies_stay_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "votes.csv"
+    path.write_text("objid,ring_yes,ring_no\n007,3,1\n8647474690312307154,0,0\n1e5,2,2\n")
+    assert read_votes(path, "gz-rings").id.tolist() == ["007", "8647474690312307154", "1e5"]
+
+
 def test_campaigns_of_one_table_are_told_apart() -> None:
     frame = pd.DataFrame({"id_str": ["a"]})
     for campaign, votes in (("-dr5", 3), ("-dr8", 7)):
@@ -261,6 +267,16 @@ def test_shares_printed_with_decimals_give_the_votes_back(votes: list[int], deci
     assert found.sum() == people
     if decimals > 2 or people < 50:  # else two decimals do not tell
         assert found[0].tolist() == votes
+
+
+@pytest.mark.parametrize(
+    ("shares", "votes"),
+    [([0.33, 0.33, 0.33], [67, 67, 66]), ([0.34, 0.34, 0.33], [67, 67, 66]), ([0.5, 0.25, 0.25], [100, 50, 50])],
+)
+def test_votes_add_up_where_two_decimals_do_not(shares: list[float], votes: list[int]) -> None:
+    found, odd = votes_of_shares(np.array([shares]), np.array([200.0]), multiple=False)
+    assert found[0].tolist() == votes
+    assert not odd[0]
 
 
 def test_shares_of_weighted_votes_are_refused_or_rounded() -> None:

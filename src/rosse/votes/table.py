@@ -169,12 +169,13 @@ def _check_ids(ids: Texts) -> None:
 
 def _check_votes(name: str, counts: Numbers, people: Numbers, *, multiple: bool) -> None:
     missing = np.isnan(counts)
+    broken = ~missing & (counts != np.rint(counts))
     faults = {
         "votes for some answers only; missing votes are missing for the whole question": missing.any(1)
         & ~missing.all(1),
         "infinite votes": np.isinf(counts).any(1),
         "negative votes; where they mark missing ones, put NaN": (counts < 0).any(1),
-        "votes that are no whole numbers; weighted or debiased votes are no counts": (counts % 1 > 0).any(1),
+        "votes that are no whole numbers; weighted or debiased votes are no counts": broken.any(1),
         "votes of an unknown number of people": np.isnan(people) & ~missing.any(1),
     }
     if multiple:
