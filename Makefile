@@ -48,6 +48,7 @@ figures: $(STAMPS)/run ## draw the pictures of README and docs again
 	$(VENV)/bin/rosse demo
 	cp demo/contact-sheet.png demo/recovered.png docs/images/
 	$(PY) tools/sky_figure.py docs/images/virtual-sky.jpg
+	$(PY) tools/shapes_figure.py docs/images/shapes.png
 
 bench: $(STAMPS)/test ## compare with other fitters: make bench PEERS="--peer pyimfit=python", see bench/fit.py
 	$(PY) bench/fit.py --scaling --out docs/benchmarks.md $(PEERS)

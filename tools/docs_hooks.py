@@ -66,6 +66,20 @@ def fit_columns() -> str:
     return _columns((name, str(table[name].unit or ""), table[name].description) for name in listed)
 
 
+def shape_columns() -> str:
+    """Columns of `Shapes.table()`."""
+    import numpy as np
+
+    import rosse
+
+    y, x = np.indices((65, 65)) - 32.0
+    image = 100 * np.exp(-np.hypot(x, y) / 3) + np.random.default_rng(1).normal(size=x.shape)
+    cutouts = rosse.Cutouts.from_arrays(image, sigma=np.ones_like(image), scale=0.3)
+    table = rosse.measure_shapes(cutouts, draws=2).table()
+    listed = (name for name in table.colnames if name not in ("status", "id", "ra", "dec"))
+    return _columns((name, str(table[name].unit or ""), table[name].description) for name in listed)
+
+
 def components() -> str:
     """Every component with its parameters."""
     from rosse.light.known import COMPONENTS
@@ -137,6 +151,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "surveys": surveys,
     "source columns": source_columns,
     "fit columns": fit_columns,
+    "shape columns": shape_columns,
     "columns of the virtual sky": sky_columns,
     "commands": commands,
     "components": components,

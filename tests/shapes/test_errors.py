@@ -16,8 +16,8 @@ from shapes.profiles import cutouts, round_segment, sersic
 # Sersic index, axis ratio, signal-to-noise of the whole galaxy in a matched filter
 GALAXIES = ((1.0, 0.7, 50), (1.0, 0.5, 100), (2.0, 0.8, 60), (4.0, 0.9, 100), (0.7, 0.6, 80), (1.0, 0.9, 200),
             (3.0, 0.6, 150), (1.5, 0.8, 400))  # fmt: skip
-# These jump: from one pixel, clump or level to the next. Their errors are those of a mixture, not of a Gaussian.
-JUMPY = ("multimode", "intensity", "deviation")
+# These jump from one clump or level to the next: noise decides whether there is a second clump at all.
+JUMPY = ("multimode", "intensity")
 REALISATIONS, DRAWS = 20, 20
 
 

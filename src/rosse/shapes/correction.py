@@ -1,14 +1,14 @@
 """What noise and the PSF do to asymmetry and concentration, taken off: a calibration on the virtual sky.
 
-The bias of an index is a polynomial of two numbers that say how good the image of a galaxy is: ``noise``, that of a
-pixel over the mean light of a pixel of the aperture, and ``blur``, the FWHM of the PSF over the Petrosian radius. It
-vanishes where both do, and depends linearly on the true value, so that it can be solved for that.
+An image shifts an index, and draws it nearer to a usual value. How much are polynomials of two numbers that say how
+good the image of a galaxy is: ``noise``, that of a pixel over the mean light of a pixel of the aperture, and ``blur``,
+the FWHM of the PSF over the Petrosian radius. They vanish where both do.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,38 +26,41 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 FILE = Path(__file__).with_name("correction.json")  # bench/shapes_correction.py makes it
-LEAST_SLOPE = 0.25  # of observed over true value: below, the image says little about the true one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """observed = true + sum over k of a_k noise^i_k blur^j_k + (true - reference) sum over k of b_k noise^i_k blur^j_k.
+    """observed = reference + shift + (true - reference) / (1 + stretch), polynomials of noise and blur both.
 
     Parameters
     ----------
-    reference : value at which the second sum is nothing.
-    shift : i_k, j_k and a_k of each term of the first sum.
-    slope : i_k, j_k and b_k of each term of the second.
+    reference : value that is shifted, but not drawn nearer to anything.
+    shift, stretch : i, j and factor of each term factor noise^i blur^j.
     """
 
     reference: float
     shift: tuple[tuple[int, int, float], ...]
-    slope: tuple[tuple[int, int, float], ...]
+    stretch: tuple[tuple[int, int, float], ...]
+
+    def biased(self, true: Floats, noise: Floats, blur: Floats) -> Floats:
+        """What an image shows (B,) on average of true values."""
+        shift, stretch = (_polynomial(terms, noise, blur) for terms in (self.shift, self.stretch))
+        return self.reference + shift + (true - self.reference) / (1 + stretch)
 
     def corrected(self, observed: Floats, noise: Floats, blur: Floats) -> tuple[Floats, Floats]:
         """Estimate (B,) of the true value, and its derivative by the observed one."""
-        shift, slope = (
-            sum((factor * noise**i * blur**j for i, j, factor in terms), np.zeros_like(observed))
-            for terms in (self.shift, self.slope)
-        )
-        slope = np.maximum(1 + slope, LEAST_SLOPE)
-        return self.reference + (observed - self.reference - shift) / slope, 1 / slope
+        shift, stretch = (_polynomial(terms, noise, blur) for terms in (self.shift, self.stretch))
+        return self.reference + (observed - self.reference - shift) * (1 + stretch), 1 + stretch
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Terms:
         """From the file."""
-        shift, slope = (tuple((int(i), int(j), float(x)) for i, j, x in entry[name]) for name in ("shift", "slope"))
-        return cls(reference=float(entry["reference"]), shift=shift, slope=slope)
+        shift, stretch = (tuple((int(i), int(j), float(x)) for i, j, x in entry[name]) for name in ("shift", "stretch"))
+        return cls(reference=float(entry["reference"]), shift=shift, stretch=stretch)
+
+
+def _polynomial(terms: Iterable[tuple[int, int, float]], noise: Floats, blur: Floats) -> Floats:
+    return sum((factor * noise**i * blur**j for i, j, factor in terms), np.zeros_like(noise))
 
 
 def correct_shapes(shapes: Shapes) -> Shapes:
