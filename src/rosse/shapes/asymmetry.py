@@ -87,14 +87,15 @@ class Search:
         """Centres (M, 2) of galaxies `rows` (M,), from `start` (M, 2), and whether (M,) the search ended."""
         side = 2 * (self.radius[rows].ceil().long() + FREE) + 1
         side = (torch.div(side + ROUND - 1, ROUND, rounding_mode="floor") * ROUND).clamp_max(self.image.shape[1])
-        kind, order = (2 * side + self.holes.any[rows].long()).sort(stable=True)  # it follows from each galaxy alone
+        kind, order = (2 * side + (self.holes.count[rows] > 0).long()).sort(
+            stable=True
+        )  # it follows from each galaxy alone
         kinds, counts = torch.unique_consecutive(kind, return_counts=True)
         rows, stops = rows[order], counts.cumsum(0)
+        parts, begins = (torch.split(v, counts.tolist()) for v in (rows, start[order]))
         windows = [
             self._window(part, begin, int(k) // 2, bool(k % 2))
-            for part, begin, k in zip(
-                rows.split(counts.tolist()), start[order].split(counts.tolist()), kinds.tolist(), strict=True
-            )
+            for part, begin, k in zip(parts, begins, kinds.tolist(), strict=True)
         ]
         edge = self.image.shape[1] - 1
 

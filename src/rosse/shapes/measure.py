@@ -78,7 +78,9 @@ def measure(stamps: Stamps, options: ShapeOptions) -> tuple[Values, dict[str, Te
 
 def measure_sky(stamps: Stamps, options: ShapeOptions) -> Sky:
     """Statistics of the box of empty sky."""
-    first, side = empty_box(~stamps.taken, options.sky_box)
+    line = torch.arange(stamps.image.shape[1], device=stamps.image.device) + 1
+    far = (line < stamps.height[:, None])[:, :, None] & (line < stamps.width[:, None])[:, None, :]
+    first, side = empty_box(~stamps.taken & far, options.sky_box)  # statmorph's never touch the far edges
     names = ("mean", "sigma", "difference")
     out = {name: torch.full_like(stamps.diagonal, math.nan) for name in names}
     for size in torch.unique(side).tolist():

@@ -21,6 +21,7 @@ from rosse.shapes.stamps import Stamps, bounds
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 FINEST = 1600  # quantiles that are tried at most where no level parts a galaxy in two
+REACH, NEAR = 2.0, 200  # steps, levels
 MARGIN = 6  # pixels around the segment: a Gaussian of one pixel ends at four
 EIGHT = np.ones((3, 3), dtype=int)
 WITHIN = np.zeros((3, 3, 3), dtype=int)  # neighbours in one image of a stack
@@ -107,20 +108,23 @@ def multimode(light: Floats, values: Floats, levels: int) -> float:
     ----------
     light : (H, W) on the map of Freeman et al. (2013, sect. 4.3), 0 elsewhere.
     values : (K,) light of the segment's pixels, sorted: its quantiles are the levels.
-    levels : quantiles that are tried; twice as many, and so on to `FINEST`, where none parts the galaxy. Around the
-        best of them all levels that differ are tried, as many as these at most.
+    levels : quantiles that are tried; twice as many, and so on to `FINEST`, where none parts the galaxy. Then levels
+        up to `REACH` steps from the best of them are tried, all that differ if they are no more than `NEAR`.
+
+    Notes
+    -----
+    Over all levels the largest A_2^2 / A_1 often is that of the two brightest pixels, each a clump; the steps of the
+    papers pass over it.
     """
     last = len(values) - 1
     while True:
-        tried = np.arange(levels) / levels * last
-        score, ratio, at = _two_largest(light, values, tried)
+        score, ratio, at = _two_largest(light, values, np.arange(levels) / levels * last)
         if score.max() > 0 or 2 * levels > FINEST:
             break
         levels *= 2
-    best = int(score.argmax())
-    step = last / levels
-    around = at[best] + step * np.linspace(-1, 1, min(2 * levels, 2 * math.ceil(step)) + 1)
-    score_2, ratio_2, _ = _two_largest(light, values, around)
+    best, reach = int(score.argmax()), REACH * last / levels
+    near = np.linspace(at[best] - reach, at[best] + reach, min(NEAR, 2 * math.ceil(reach)) + 1)
+    score_2, ratio_2, _ = _two_largest(light, values, near)
     again = int(score_2.argmax())
     return float(ratio_2[again] if score_2[again] > score[best] else ratio[best])
 
@@ -134,11 +138,12 @@ def _two_largest(light: Floats, values: Floats, place: Floats) -> tuple[Floats, 
     level, place = level[some], place[first][some]
     label, count = ndimage.label(light >= level[:, None, None], WITHIN)  # all at once: levels touch nowhere
     sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
-    last = np.maximum.accumulate(label.reshape(len(level), -1).max(1))
-    largest, second = np.ones(len(level)), np.zeros(len(level))
-    for q, (low, high) in enumerate(itertools.pairwise([0, *last.tolist()])):
-        if high - low > 1:
-            second[q], largest[q] = np.partition(sizes[low:high], high - low - 2)[-2:]
+    starts = np.maximum.accumulate(label.reshape(len(level), -1).max(1))[:-1]
+    starts = np.concatenate([[0], starts])  # every level has a clump
+    top = np.maximum.reduceat(sizes * count + np.arange(count), starts)  # the largest, and which one it is
+    largest = (top // count).astype(np.float64)
+    sizes[top % count] = 0
+    second = np.maximum.reduceat(sizes, starts)
     return second**2 / largest, second / largest, place
 
 

@@ -25,12 +25,13 @@ def empty_box(empty: Tensor, side: int) -> tuple[Tensor, Tensor]:
     first = torch.zeros(b, 2, dtype=torch.long, device=empty.device)
     found = torch.zeros(b, dtype=torch.long, device=empty.device)
     while side >= 2:  # a pixel alone has no counterpart
-        if side < min(height, width):
+        if side <= min(height, width):
             taken = full[:, side:, side:] - full[:, :-side, side:] - full[:, side:, :-side] + full[:, :-side, :-side]
-            free = (taken == 0)[:, : height - side, : width - side].flatten(1)
+            free = (taken == 0).flatten(1)
             at = free.int().argmax(1)
             new = (found == 0) & free.any(1)
-            place = torch.stack([at % (width - side), at // (width - side)], 1)
+            line = width - side + 1
+            place = torch.stack([at % line, torch.div(at, line, rounding_mode="floor")], 1)
             first = torch.where(new[:, None], place, first)
             found = torch.where(new, side, found)
         side //= 2

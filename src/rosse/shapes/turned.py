@@ -93,11 +93,11 @@ class Holes:
 
     Parameters
     ----------
-    any : (B,) whether a stamp has some.
+    count : (B,) how many a stamp has.
     x, y : (B, K) columns and rows, `FAR` where there are no more.
     """
 
-    any: Tensor
+    count: Tensor
     x: Tensor
     y: Tensor
 
@@ -109,7 +109,7 @@ class Holes:
         place = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
         out = torch.full((2, len(holes), int(count.max()) if len(holes) else 0), FAR, device=row.device)
         out[0, row, place], out[1, row, place] = x, y
-        return cls(any=count > 0, x=out[0], y=out[1])
+        return cls(count=count, x=out[0], y=out[1])
 
     def cut_out(self, weight: Tensor, centre: Tensor, rows: Tensor, first: Tensor) -> None:
         """Put 0 into weights (N, side, side) where the nearest pixel of the turned stamp has no data.
@@ -121,8 +121,9 @@ class Holes:
         first : (N, 2) x and y of the first pixel of the weights in the stamps.
         """
         count, side = weight.shape[:2]
+        most = int(self.count[rows].max())
         corner = (2 * centre + 0.5).floor().long() - first
-        x, y = corner[:, :1] - self.x[rows], corner[:, 1:] - self.y[rows]
+        x, y = corner[:, :1] - self.x[rows, :most], corner[:, 1:] - self.y[rows, :most]
         seen = (x >= 0) & (x < side) & (y >= 0) & (y < side)
         line = torch.arange(count, device=weight.device)[:, None]
         weight.view(-1)[((line * side + y) * side + x)[seen]] = 0.0
