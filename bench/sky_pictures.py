@@ -26,7 +26,7 @@ from rosse import Population
 from rosse.sky.draw import Drawn, Truth, draw
 from rosse.sky.fields import galaxies_per_square_degree, stars_per_square_degree
 from rosse.sky.noise import Noise, noise_level
-from rosse.sky.opinions import answers, logistic
+from rosse.sky.opinions import STEEPNESS, answers, logistic
 from rosse.sky.photometry import kpc_per_arcsec, part_fluxes
 from rosse.sky.psf import psf_stamps, survey_psf
 from rosse.sky.sight import Look, sight_of_parts
@@ -40,7 +40,8 @@ UNSURE = -1
 SDSS = SURVEYS["sdss"].select(BANDS)
 WHITE = 40.0  # nanomaggies per arcsec^2: 18.5 mag/arcsec^2
 ANSWERS = ("smooth", "featured", "arms", "axis ratio", "disc axis ratio")  # shares of volunteers, and what they see
-OPEN, OPEN_SCATTER = 0.4, 0.05  # axis ratio of a disc from which one sees which way its arms turn: 66 degrees
+CLEARER = 1.3  # by so much arms must stand out more for people to see which way they turn
+OPEN, OPEN_SCATTER = 0.42, 0.06  # axis ratio of a disc from which one sees which way its arms turn: 66 degrees
 FLAT, FLAT_SCATTER = 0.45, 0.05  # axis ratio of isophotes below which a smooth galaxy is taken for a disc on its edge
 BIN = 1.2  # ratio of two pixel scales between which galaxies are drawn on the same one
 
@@ -165,7 +166,8 @@ def shares(table: Table) -> np.ndarray:
     """
     smooth, featured, arms, ratio, disc = (column(table, name) for name in ANSWERS)
     flat = logistic((FLAT - ratio) / FLAT_SCATTER)
-    turning = arms * logistic((disc - OPEN) / OPEN_SCATTER)
+    turning = 1 - (1 - arms) ** (CLEARER**-STEEPNESS)  # `noticed` with a higher threshold
+    turning *= logistic((disc - OPEN) / OPEN_SCATTER)
     return np.stack([smooth * (1 - flat), featured - turning + smooth * flat, turning], 1)
 
 

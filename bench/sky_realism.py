@@ -1,6 +1,6 @@
 """The virtual sky against the real one: does a network that only ever saw virtual galaxies understand real ones?
 
-    python bench/sky_realism.py [--data DIR] [--count 6000] [--epochs 8] [--seeds 1] [--out docs/benchmarks.md]
+    python bench/sky_realism.py [--data DIR] [--count 7000] [--epochs 8] [--seeds 1] [--out docs/benchmarks.md]
 
 Virtual galaxies are drawn as two real sets of SDSS colour pictures show theirs (bench/sky_pictures.py); one small
 network is trained on them and on nothing else (bench/sky_network.py) and then judges all real pictures: the class of
@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from scipy.stats import spearmanr
 
-from machine import cores, machine
+from machine import load, machine
 from report import publish
 from sky_measures import QUANTILES, comparison, measured
 from sky_network import Examples, judged, train
@@ -113,10 +113,12 @@ def judgement(examples: Examples, pictures: list[np.ndarray], epochs: int, seed:
 
 
 def scores(options: argparse.Namespace, sets: dict, real: dict[str, Real]) -> list[tuple[np.ndarray, float]]:
-    """Confusion matrix and rank correlation of each seed. Networks are trained side by side, one on a core."""
+    """Confusion matrix and rank correlation of each seed. Networks are trained side by side, each by one thread."""
     pictures = [real["gz1"].pictures, real["efigi"].pictures]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(cores(), mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(
+        options.seeds, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         work = [
             pool.submit(judgement, together(sets), pictures, options.epochs, FIRST_SEED + seed)
             for seed in range(options.seeds)
@@ -176,7 +178,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     here = Path(__file__).resolve().parents[1]
     parser.add_argument("--data", type=Path, default=os.environ.get("ROSSE_REAL_DATA", here.parent / "shared" / "data"))
-    parser.add_argument("--count", type=int, default=6000, help="virtual galaxies in each framing")
+    parser.add_argument("--count", type=int, default=7000, help="virtual galaxies in each framing")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=1, help="networks to be trained, whose figures are averaged")
     parser.add_argument("--sky-seed", type=int, default=1, help="of the virtual galaxies")
@@ -189,15 +191,17 @@ def main(given: list[str] | None = None) -> None:
     options = arguments(given)
     if not (Path(options.data) / "gz1-sdss").is_dir():
         raise SystemExit(f"{options.data} has no gz1-sdss; --data or ROSSE_REAL_DATA names the folder that has")
-    began = time.perf_counter()
+    busy, began = load(), time.perf_counter()
     sets = virtual(options, options.sky_seed)
     drawn = time.perf_counter() - began
     real = {"gz1": galaxy_zoo(Path(options.data)), "efigi": efigi(Path(options.data))}
     found = scores(options, sets, real)
-    trained = (time.perf_counter() - began - drawn) / options.seeds
+    trained = time.perf_counter() - began - drawn
+    how = "before" if options.cache else f"in {drawn / 60:.1f} min"
     lines = [
-        f"On {machine()}; {options.count} virtual galaxies in each framing drawn in {drawn / 60:.1f} min; each of "
-        f"{options.seeds} networks trained {options.epochs} times over them and applied in {trained / 60:.1f} min.", "",
+        f"On {machine()}; {options.count} virtual galaxies in each framing, drawn {how}; {options.seeds} networks side "
+        f"by side, trained {options.epochs} times over them and applied in {trained / 60:.1f} min; load before the run "
+        f"{busy:.1f}.", "",
         *score_table(found),
     ]  # fmt: skip
     for name, each in real.items():
