@@ -47,18 +47,35 @@ def close(one: rosse.Shapes, other: rosse.Shapes, *, rtol: float, names=tuple(IN
 # --- analytic truth ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [0.5, 1.0, 2.5, 4.0])
-def test_petrosian_radius_and_concentration_of_sersic_profiles(n: float) -> None:
-    r_e = 9.0
+@pytest.mark.parametrize(("n", "r_e"), [(0.5, 9.0), (1.0, 9.0), (2.5, 27.0), (4.0, 27.0)])
+def test_petrosian_radius_and_concentration_of_sersic_profiles(n: float, r_e: float) -> None:
+    """r20 is four pixels and more: the light of a cusp is spread over its pixel."""
     true = petrosian_radius(n)
     image = sersic(n, r_e, side=301)
     shapes = rosse.measure_shapes(cutouts(image), segments=round_segment(301, 59)[None], options=NOISELESS)
-    assert shapes.values["r_petro"][0] == pytest.approx(true * r_e, rel=5e-3)
+    assert shapes.values["r_petro"][0] == pytest.approx(true * r_e, rel=3e-3)
     r20, r80 = (radius_of(n, f, 1.5 * true) for f in (0.2, 0.8))
-    sharp = r20 * r_e > 2.5  # pixels; below, the pixel blurs the cusp
-    assert shapes.values["r20"][0] == pytest.approx(r20 * r_e, rel=0.02 if sharp else 0.05)
-    assert shapes.values["r80"][0] == pytest.approx(r80 * r_e, rel=5e-3)
-    assert shapes.values["concentration"][0] == pytest.approx(5 * np.log10(r80 / r20), rel=0.01 if sharp else 0.02)
+    assert shapes.values["r20"][0] == pytest.approx(r20 * r_e, rel=5e-3)
+    assert shapes.values["r80"][0] == pytest.approx(r80 * r_e, rel=3e-3)
+    assert shapes.values["concentration"][0] == pytest.approx(5 * np.log10(r80 / r20), rel=3e-3)
+
+
+@pytest.mark.parametrize("n", [2.5, 4.0])
+def test_radii_within_a_cusp_are_those_of_its_pixels(n: float) -> None:
+    """r20 of two pixels is 1 to 3 % larger than that of the profile: photutils finds it in the pixels as well."""
+    from photutils.aperture import CircularAperture
+    from scipy.optimize import brentq
+
+    image = sersic(n, 9.0, side=301)
+    shapes = rosse.measure_shapes(cutouts(image), segments=round_segment(301, 59)[None], options=NOISELESS)
+
+    def light(radius: float) -> float:
+        return float(CircularAperture((150, 150), radius).do_photometry(image, method="exact")[0][0])
+
+    within = 1.5 * shapes.values["r_petro"][0]
+    for name, fraction in (("r20", 0.2), ("r80", 0.8)):
+        exact = brentq(lambda r, part=fraction: light(r) - part * light(within), 0.5, within)
+        assert shapes.values[name][0] == pytest.approx(exact, rel=3e-3), name
 
 
 def test_ellipse_of_an_inclined_disc() -> None:
@@ -71,15 +88,17 @@ def test_ellipse_of_an_inclined_disc() -> None:
     assert shapes.table()["mag_petro"][0] == pytest.approx(25.0, abs=0.015)
 
 
-@given(st.floats(0.5, 1.0), st.floats(0.5, 1.0), st.floats(0, 3))  # without wings in the box of sky
+@given(st.floats(0.5, 4.0), st.floats(0.5, 1.0), st.floats(0, 3))
 @QUICK
 def test_a_symmetric_galaxy_without_noise_has_no_asymmetry(n: float, q: float, theta: float) -> None:
-    image = cutouts(sersic(n, 6.0, q, theta, side=121))
-    shapes = rosse.measure_shapes(image, segments=round_segment(121, 22)[None], options=NOISELESS)
+    """In a stamp whose box of sky is far from the galaxy: the slope of its wings there would pass for noise."""
+    image = cutouts(sersic(n, 6.0, q, theta, side=241))
+    options = rosse.ShapeOptions(outlier=0, stamp=10)
+    shapes = rosse.measure_shapes(image, segments=round_segment(241, 22)[None], options=options)
     for name in ("asymmetry", "outer_asymmetry", "rms_asymmetry2"):
-        assert abs(shapes.values[name][0]) < 5e-3, name
-    assert shapes.values["shape_asymmetry"][0] < 0.02  # an edge of 0 and 1 shows a hundredth of a pixel
-    assert (shapes.values["x"][0], shapes.values["y"][0]) == pytest.approx((60, 60), abs=0.02)
+        assert abs(shapes.values[name][0]) < 2e-3, name
+    assert shapes.values["shape_asymmetry"][0] < 0.01  # an edge of 0 and 1 shows a hundredth of a pixel
+    assert (shapes.values["x"][0], shapes.values["y"][0]) == pytest.approx((120, 120), abs=0.01)
 
 
 def test_half_of_the_light_gone_is_an_asymmetry_that_can_be_counted() -> None:
@@ -98,7 +117,7 @@ def test_half_of_the_light_gone_is_an_asymmetry_that_can_be_counted() -> None:
 @given(st.integers(1, 3), st.booleans())
 @QUICK
 def test_turning_and_mirroring_by_right_angles_changes_little(turns: int, mirror: bool) -> None:
-    """The centre's search begins with another triangle, so that noise may lead it to a point beside."""
+    """Asymmetry changes most: the box of sky lies elsewhere, and the search begins with another triangle."""
     image = np.rot90(noisy(), turns, (1, 2))
     image = image[:, :, ::-1] if mirror else image
     shapes = rosse.measure_shapes(cutouts(np.ascontiguousarray(image), SIGMA))
@@ -114,8 +133,8 @@ def test_turning_and_mirroring_by_right_angles_changes_little(turns: int, mirror
         "flux_petro",
         "snr_pixel",
     )
-    close(shapes, measured(), rtol=0.03, names=names)
-    np.testing.assert_allclose(shapes.values["asymmetry"], measured().values["asymmetry"], atol=0.02)
+    close(shapes, measured(), rtol=2e-3, names=names)
+    np.testing.assert_allclose(shapes.values["asymmetry"], measured().values["asymmetry"], atol=0.01)
 
 
 @given(st.floats(1e-3, 1e3))
