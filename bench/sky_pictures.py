@@ -55,7 +55,7 @@ class Framing:
     population : which galaxies there are.
     choose : rows of a table and random numbers → how often each row is wanted.
     scale : table → arcsec per pixel of SEEN pixels.
-    stretch : (H, W, 3) i, r, g in nanomaggies per arcsec^2, its noise, random numbers → brightness 0 to 1.
+    stretch : (H, W, 3) i, r, g in nanomaggies per arcsec^2, random numbers → brightness 0 to 1.
     neighbours : faintest r of other galaxies and stars in the frame.
     offset : of the bands from each other, SDSS's pixels.
     tiles : whether the picture is cut out of a JPEG on the survey's own pixels.
@@ -199,7 +199,7 @@ def choose_stages(table: Table, rng: np.random.Generator) -> np.ndarray:
     return np.where(there, 1 / np.maximum(number, 1)[bins], 0.0) * np.where(bins == 17, 0.3, 1.0)
 
 
-def lupton(planes: np.ndarray, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def lupton(planes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """SDSS's pictures: Lupton+2004 (doi:10.1086/382245), with the factors for i, r, g and softening of its server.
 
     What is fainter than some three quarters of the noise is black, as the sky of the real pictures shows.
@@ -211,7 +211,7 @@ def lupton(planes: np.ndarray, noise: np.ndarray, rng: np.random.Generator) -> n
     return coloured / np.maximum(coloured.max(-1, keepdims=True), 1)
 
 
-def stiff(planes: np.ndarray, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def stiff(planes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """STIFF's pictures (Bertin 2012): each band from its sky to a maximum, gamma of 2.2, early types white.
 
     The maximum lies between a fixed brightness and that of each galaxy's own centre, as the pictures of EFIGI show.
@@ -304,9 +304,8 @@ def pictures_of(name: str, table: Table, grid: tuple[float, int], seed: int) -> 
         said = looked_at(table, found.parts[:, :, 1], variance, Look(scale=scale, fwhm=SDSS.psf_fwhm[1]))
     near = others(framing, grid, rng, len(table))
     flux = observed(found.flux + near, scale, rng) / scale**2
-    noise = native_sigma()[::-1] / SDSS.scale / scale
     planes = apart(flux[:, ::-1], framing.offset * SDSS.scale / scale, rng).transpose(0, 2, 3, 1)  # i, r, g
-    pictures = [framing.stretch(each, noise, rng) for each in planes]
+    pictures = [framing.stretch(each, rng) for each in planes]
     wanted = SIDE * column(table, "scale") / scale
     cut = [compressed(p, framing, float(min(w, side)), rng) for p, w in zip(pictures, wanted, strict=True)]
     return np.stack(cut), said
@@ -344,7 +343,7 @@ def jpeg(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def rows_of(name: str, count: int, seed: int) -> Table:
-    """The galaxies of a set, with columns `scale`, `label` and `stage`."""
+    """The galaxies of a set, with columns `scale`, `stage` and `chance`, how often each is wanted among others."""
     framing, rng = FRAMINGS[name], np.random.default_rng(seed)
     table = Population(12 * count, seed=seed, **framing.population).table()
     weight = framing.choose(table, rng)
@@ -384,8 +383,7 @@ def make(name: str, count: int, seed: int) -> tuple[np.ndarray, Table]:
         done = [each.result() for each in work]
     back = np.argsort(np.concatenate(jobs))
     said = np.concatenate([each for _, each in done])[back]
-    for i, each in enumerate(ANSWERS):
-        table[each] = said[:, i]
+    table.add_columns(list(said.T), names=list(ANSWERS))
     return np.concatenate([pictures for pictures, _ in done])[back], table
 
 
