@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import statmorph
+from photutils.aperture import CircularAperture
 
 NAMES = {
     "x": "xc_asymmetry", "y": "yc_asymmetry", "ellipticity": "ellipticity_asymmetry", "r_petro": "rpetro_circ",
@@ -40,15 +41,34 @@ def main(file: str, out: str, first: int, step: int) -> None:
 
 
 def measure(image: np.ndarray, sigma: np.ndarray, segment: np.ndarray) -> dict[str, float]:
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     label = int(segment[segment.shape[0] // 2, segment.shape[1] // 2])
     try:
         m = statmorph.SourceMorphology(image.astype(float), segment.astype(int), label, weightmap=sigma.astype(float))
     except Exception as err:  # whatever it raises is a failure of the peer
-        return {"flag": 9, "seconds": time.perf_counter() - begin, "sersic": 0.0, "error": str(err)[:100]}
-    seconds = time.perf_counter() - begin
+        return {
+            "flag": 9,
+            "seconds": time.perf_counter() - begin,
+            "cpu": time.process_time() - cpu,
+            "sersic": 0.0,
+            "error": str(err)[:100],
+        }
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     values = {ours: float(m[theirs]) for ours, theirs in NAMES.items()}
-    return {"flag": int(m.flag), "seconds": seconds, "sersic": float(getattr(m, "sersic_runtime", 0.0)), **values}
+    values |= {"whole": whole(m), "masked": float((m._segmap_gini & m._mask_stamp).sum())}
+    return {
+        "flag": int(m.flag),
+        "seconds": seconds,
+        "cpu": cpu,
+        "sersic": float(getattr(m, "sersic_runtime", 0.0)),
+        **values,
+    }
+
+
+def whole(m: statmorph.SourceMorphology) -> float:
+    """Part of the aperture of smoothness that lies in the stamp and has data."""
+    aperture = CircularAperture(m._asymmetry_center, 1.5 * m.rpetro_circ)
+    return float(aperture.area_overlap(m._cutout_stamp_maskzeroed, mask=m._mask_stamp) / aperture.area)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ def measure(stamps: Stamps, options: ShapeOptions) -> tuple[Values, dict[str, Te
     curve = growth(stamps.image, Ellipses.circles(x, y), reach, ~stamps.bad)
     first = radii.petrosian_radius(curve, stamps.diagonal, eta=options.eta, annulus=options.annulus)
     turn = Flipped.of(stamps.image), Holes.of(stamps.bad & stamps.inside)
-    centre, ended = _centre(stamps, turn, own, torch.stack([x, y], 1), first, sky, options)
+    begin = torch.stack([x, y], 1)
+    centre, ended = _centre(stamps, turn, own, start=begin, petrosian=first, sky=sky, options=options)
     values |= {"x": centre[:, 0], "y": centre[:, 1], "centre_found": ended.double()}
     values |= _axes(own, centre[:, 0], centre[:, 1], "")
     ellipses = Ellipses(
@@ -66,9 +67,11 @@ def measure(stamps: Stamps, options: ShapeOptions) -> tuple[Values, dict[str, Te
     values |= _smoothness(stamps, centre, values["r_petro"], sky, options)
     gini_values, gini_map = _gini(stamps, replace(ellipses, x=x, y=y), values["a_petro"], options)
     values |= gini_values
-    shape_values, shape_map = _shape(stamps, ellipses, curves, values["a_petro"], sky, options)
+    shape_values, shape_map = _shape(stamps, ellipses, curves, radius=values["a_petro"], sky=sky, options=options)
     values |= shape_values
-    values |= _asymmetries(stamps, turn, ellipses, options.extent_cas * first, sky, shape_values, shape_map)
+    values |= _asymmetries(
+        stamps, turn, ellipses, radius=options.extent_cas * first, sky=sky, outline=shape_values, shape=shape_map
+    )
     mid_values, mid_map = mid(stamps, gini_map, options)
     values |= mid_values | _kron(stamps, ellipses, curves[1], values, options)
     for name in FLUXES:
@@ -106,7 +109,7 @@ def _axes(own: Tensor, x: Tensor, y: Tensor, end: str) -> Values:
 
 
 def _centre(
-    stamps: Stamps, turn: Turn, own: Tensor, start: Tensor, petrosian: Tensor, sky: Sky, options: ShapeOptions
+    stamps: Stamps, turn: Turn, own: Tensor, *, start: Tensor, petrosian: Tensor, sky: Sky, options: ShapeOptions
 ) -> tuple[Tensor, Tensor]:
     """Centre (B, 2) of least asymmetry, and whether (B,) it was found; NaN where there is no radius or no light.
 
@@ -147,7 +150,7 @@ def _radii(stamps: Stamps, circles: Curve, ellipses: Curve, elongation: Tensor, 
 
 
 def _asymmetries(
-    stamps: Stamps, turn: Turn, ellipses: Ellipses, radius: Tensor, sky: Sky, outline: Values, shape: Tensor
+    stamps: Stamps, turn: Turn, ellipses: Ellipses, *, radius: Tensor, sky: Sky, outline: Values, shape: Tensor
 ) -> Values:
     """A, A_rms^2, A_outer and A_shape about the centres of ellipses; `outline` and `shape` are those of `_shape`."""
     centre = torch.stack([ellipses.x, ellipses.y], 1)
@@ -228,7 +231,7 @@ def _gini(stamps: Stamps, ellipses: Ellipses, radius: Tensor, options: ShapeOpti
 
 
 def _shape(
-    stamps: Stamps, ellipses: Ellipses, curves: tuple[Curve, Curve], radius: Tensor, sky: Sky, options: ShapeOptions
+    stamps: Stamps, ellipses: Ellipses, curves: tuple[Curve, Curve], *, radius: Tensor, sky: Sky, options: ShapeOptions
 ) -> tuple[Values, Tensor]:
     """Outline and what is measured out to it; `curves` are those of circles and of ellipses."""
     line = torch.arange(stamps.image.shape[1], device=radius.device)
