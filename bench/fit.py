@@ -4,9 +4,10 @@
     python bench/fit.py --data single.npz --bulge-disc bd.npz       # galaxies of one's own: see simulate.py
     python bench/fit.py --peer pyimfit=/path/to/bin/python --peer petrofit=/path/to/another/bin/python
 
-Peers are pyimfit, petrofit, statmorph and astrophot. Those that this interpreter can import are run with it; the others
-by the interpreter named. Each has as many processes as there are cores, and rosse one process on all cores; one fitter
-runs at a time. Import is not timed. Peers are given start values (by sep, or `init` of the file); rosse finds its own.
+Peers are pyimfit, petrofit, statmorph, astrophot, pysersic and galmoss. Those that this interpreter can import are run
+with it; the others by the interpreter named. Each has as many processes as there are cores, and rosse one process on
+all cores; one fitter runs at a time. Import is not timed. The slowest fit only the first few galaxies (`LIMIT` in
+`peers/`). Peers are given start values (by sep, or `init` of the file); rosse finds its own.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from report import Measured, accuracy_table, bulge_disc_table, publish, scaling_
 from starts import start_values
 
 HERE = Path(__file__).parent
-PEERS = ("pyimfit", "petrofit", "statmorph", "astrophot")
+PEERS = ("pyimfit", "petrofit", "statmorph", "astrophot", "pysersic", "galmoss")
+CONSTANTS = ("TITLE", "PSFS", "BULGE_DISC", "LIMIT")
 TITLES = {"psf": "", "psf_point": ", PSF without the pixel"}
 COUNTS, FRAMES = (256, 1024, 4096), (32, 64, 128, 256)
 PIXELS = 2**23  # of all frames of one size together: enough to keep all cores busy
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+ONE_THREAD |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu"}
+QUIET = {"TQDM_DISABLE": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--simulate", type=int, default=256, metavar="N", help="draw so many, and N / 4 of two")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="interpreter of a peer")
     parser.add_argument("--only", action="append", metavar="NAME", help="this peer, not all that are there")
-    parser.add_argument("--limit", type=int, help="peers fit only the first so many galaxies")
+    parser.add_argument("--limit", type=int, help="peers fit at most the first so many galaxies")
     parser.add_argument("--cores", type=int, help="so many of the cores that are there")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="of rosse; both without it, where there is a GPU")
     parser.add_argument("--bright", type=float, default=300.0, help="errors are those of galaxies of at least this S/N")
@@ -137,9 +141,10 @@ def measured(a: argparse.Namespace, job: Job) -> list[Measured]:
         about = described(name)
         if job.bulge_disc and not about["BULGE_DISC"]:
             continue
+        count = fewest(len(job.data["image"]), a.limit, about["LIMIT"])
         for psf in about["PSFS"][: 1 if job.bulge_disc else None]:
             print(f"{name}, {psf} ...", file=sys.stderr, flush=True)
-            lines.append(measure_peer(job, name, python, psf=psf, count=min(a.limit or 10**9, len(job.data["image"]))))
+            lines.append(measure_peer(job, name, python, psf=psf, count=count))
     return lines
 
 
@@ -151,6 +156,11 @@ def devices(wanted: str | None) -> list[str]:
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
+def fewest(galaxies: int, *limits: int | None) -> int:
+    """Galaxies that a peer fits, where there are limits or none."""
+    return min(galaxies, *(galaxies if limit is None else limit for limit in limits))
+
+
 def described(name: str) -> dict:
     """The constants at the top of an adapter, which cannot be imported without its peer."""
     import ast
@@ -158,7 +168,8 @@ def described(name: str) -> dict:
     tree = ast.parse((HERE / "peers" / f"{name}.py").read_text())
     plain = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)]
     wanted = {node.targets[0].id: node.value for node in plain}
-    return {key: ast.literal_eval(wanted[key]) for key in ("TITLE", "PSFS", "BULGE_DISC")}
+    found = {key: ast.literal_eval(wanted[key]) for key in CONSTANTS if key in wanted}
+    return {"LIMIT": None} | found
 
 
 def run_rosse(data: Path, *options: str) -> dict:
@@ -190,7 +201,7 @@ def measure_peer(job: Job, name: str, python: str, *, psf: str, count: int) -> M
         share = ["--first", str(first), "--step", str(workers), "--count", str(count), "--psf", psf]
         command = [python, "-m", "peers", name, job.path, outs[-1], *share]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        where = os.environ | ONE_THREAD | {"PYTHONPATH": str(HERE)}
+        where = os.environ | ONE_THREAD | QUIET | {"PYTHONPATH": str(HERE)}
         # in a folder of its own: some peers write logs wherever they are
         shares.append(subprocess.Popen(command, cwd=job.path.parent, env=where, text=True, **pipes))
     for share in shares:  # all have imported what they need

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -78,6 +79,59 @@ def test_only_what_stands_between_the_markers_is_replaced(report, tmp_path: Path
     page.write_text("no markers")
     with pytest.raises(SystemExit, match="has no"):
         report.publish(page, "new")
+
+
+@pytest.fixture
+def fit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    pytest.importorskip("sep", reason="start values are measured by sep: pip install 'rosse[demo]'")
+    return importlib.import_module("fit")
+
+
+def test_every_adapter_is_a_peer_whose_constants_are_read_without_it(fit) -> None:
+    adapters = {path.stem for path in (BENCH / "peers").glob("*.py")} - {"__init__", "__main__", "formulas"}
+    assert adapters == set(fit.PEERS)
+    for name in fit.PEERS:
+        about = fit.described(name)
+        assert about["TITLE"]
+        assert set(about["PSFS"]) <= set(fit.TITLES)
+        assert about["BULGE_DISC"] in (True, False)
+        assert about["LIMIT"] is None or about["LIMIT"] > 0
+    assert {name for name in fit.PEERS if fit.described(name)["LIMIT"]} == {"pysersic", "galmoss"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "count"), [((None, None), 256), ((64, None), 64), ((None, 32), 32), ((4, 32), 4), ((500, 300), 256)]
+)
+def test_a_peer_fits_no_more_galaxies_than_any_limit_allows(fit, limits: tuple, count: int) -> None:
+    assert fit.fewest(256, *limits) == count
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what peers warn of is theirs
+@pytest.mark.parametrize("name", ["pyimfit", "petrofit", "statmorph", "astrophot", "pysersic", "galmoss"])
+def test_a_peer_that_is_installed_finds_the_galaxy_that_galsim_drew(fit, name: str) -> None:
+    """Pixels from 0, angles from +x, flux as a flux: an adapter translates them all."""
+    pytest.importorskip(name)
+    from simulate import Ranges, simulate
+    from starts import start_values
+
+    data = simulate(1, seed=5, size=96, ranges=Ranges(n=(1.2, 1.3), re=(5.0, 6.0), snr=(800.0, 900.0)))
+    start = start_values(data, bulge_disc=False)
+    image, sigma = (data[key][0].astype(float) for key in ("image", "sigma"))
+    given = {key: float(start[key][0]) for key in start.dtype.names}
+    row = importlib.import_module(f"peers.{name}").fit_one(image, sigma, data["psf"].astype(float), given)
+    (true,) = data["truth"]
+    assert row["ok"]
+    assert row["x"] == pytest.approx(true["x"], abs=0.05)
+    assert row["y"] == pytest.approx(true["y"], abs=0.05)
+    assert -2.5 * np.log10(row["flux"]) + data["zp"] == pytest.approx(true["mag"], abs=0.02)
+    assert row["re"] == pytest.approx(true["re"], rel=0.02)
+    assert row["n"] == pytest.approx(true["n"], rel=0.05)
+    assert row["q"] == pytest.approx(true["q"], abs=0.02)
+    assert abs((row["pa"] - true["pa"] + 90) % 180 - 90) < 3
+    chi2 = np.sum(((image - row["model"]()) / sigma) ** 2)
+    assert abs(chi2 / image.size - 1) < 0.1
 
 
 @pytest.mark.parametrize("script", ["fit.py", "roofline.py", "sky_speed.py", "sky_realism.py"])
