@@ -202,7 +202,7 @@ def choose_stages(table: Table, rng: np.random.Generator) -> np.ndarray:
 def lupton(planes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """SDSS's pictures: Lupton+2004 (doi:10.1086/382245), with the factors for i, r, g and softening of its server.
 
-    What is fainter than some three quarters of the noise is black, as the sky of the real pictures shows.
+    What is fainter than half to three quarters of the noise is black, as the sky of the real pictures shows.
     """
     factors = np.array([4.9, 5.9, 9.0]) * rng.normal(1, 0.04, 3) * np.exp(rng.normal(0, 0.15))
     scaled = planes * SDSS.scale**2 * factors - rng.normal(0.1, 0.02) + 0.005 * rng.normal(0, 1, 3)
