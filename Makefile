@@ -58,7 +58,7 @@ constraints: $(STAMPS)/venv ## refresh constraints.txt with the newest versions 
 	rm -rf .venv-constraints
 	$(PY) -m venv .venv-constraints
 	.venv-constraints/bin/python -m pip install --quiet --upgrade pip
-	.venv-constraints/bin/python -m pip install --quiet --group test --group check --group docs -e '.[demo,ray,lsdb]'
+	.venv-constraints/bin/python -m pip install --quiet --group test --group check --group docs -e '.[demo,encoders,ray,lsdb]'
 	sed -n '/^#/p' constraints.txt > .venv-constraints/new.txt
 	.venv-constraints/bin/python -m pip freeze --all --exclude-editable \
 	  | grep -E '^[A-Za-z0-9_.-]+==' | grep -v -i -E '^(nvidia|cuda|triton)[-=]' >> .venv-constraints/new.txt
@@ -81,7 +81,7 @@ $(STAMPS)/run: $(STAMPS)/venv pyproject.toml constraints.txt
 
 $(STAMPS)/test: $(STAMPS)/run
 	@echo "installing what the tests need"
-	@$(PIP) --group test --editable '.[demo,ray,lsdb]'
+	@$(PIP) --group test --editable '.[demo,encoders,ray,lsdb]'
 	@touch $@
 
 $(STAMPS)/check: $(STAMPS)/test

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rosse.errors import OptionError
+from rosse.nets.dropout import Dropout
 from rosse.tree import Tree
 
 Link = Callable[[Tensor], Tensor]
@@ -56,7 +57,7 @@ class VoteHead(nn.Module):
     ----------
     features : F, of the encoder.
     tree : whose `vote_outputs` are given, in their order.
-    dropout : share of the features set to 0 in training.
+    dropout : share of the features set to 0 in training, and in draws of `rosse.nets.dropout.thinned`.
     link : what makes the outputs of the linear layer positive: `wide`, or `zoobot` for Zoobot's weights.
     """
 
@@ -64,7 +65,7 @@ class VoteHead(nn.Module):
         super().__init__()
         self.tree = tree
         self.link = link
-        self.dropout = nn.Dropout(_share(dropout))
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(features, len(vote_outputs(tree)))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -80,14 +81,14 @@ class ClassHead(nn.Module):
     ----------
     features : F, of the encoder.
     classes : C, two or more.
-    dropout : share of the features set to 0 in training.
+    dropout : share of the features set to 0 in training, and in draws of `rosse.nets.dropout.thinned`.
     """
 
     def __init__(self, features: int, classes: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         if classes < 2:
             raise OptionError(f"classes is {classes}; 2 or more are wanted")
-        self.dropout = nn.Dropout(_share(dropout))
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(features, classes)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ class RegressionHead(nn.Module):
     ----------
     features : F, of the encoder.
     targets : T, one or more.
-    dropout : share of the features set to 0 in training.
+    dropout : share of the features set to 0 in training, and in draws of `rosse.nets.dropout.thinned`.
 
     Notes
     -----
@@ -115,16 +116,10 @@ class RegressionHead(nn.Module):
         super().__init__()
         if targets < 1:
             raise OptionError(f"targets is {targets}; 1 or more are wanted")
-        self.dropout = nn.Dropout(_share(dropout))
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(features, 2 * targets)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (B, T) and sigma (B, T) > 0 from features (B, F)."""
         mean, spread = self.linear(self.dropout(features)).chunk(2, dim=-1)
         return mean, wide(spread)
-
-
-def _share(dropout: float) -> float:
-    if not 0 <= dropout < 1:
-        raise OptionError(f"dropout is {dropout}; a share from 0 to below 1 is wanted")
-    return dropout

@@ -1,0 +1,224 @@
+"""From cutouts to what a network sees. What was done in training is stored with the weights and done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from rosse.cutouts import Cutouts, pad_cutouts
+from rosse.errors import InputError, OptionError, bands_text
+from rosse.nets.conditions import conditions_of
+
+PICTURE_BANDS = ("R", "G", "B")
+WHITE = 255.0
+HIGHEST = 1e6  # in units of noise: brighter pixels are saturated, or their noise is wrong
+
+
+class Images(Protocol):
+    """Where cutouts come from, a batch at a time: a packed store, files, or what is in memory."""
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """(N,) names of the galaxies."""
+        ...
+
+    def batch(self, indices: ArrayLike) -> Cutouts:
+        """The galaxies in these rows, in this order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InMemory:
+    """Cutouts as `Images`."""
+
+    cutouts: Cutouts
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """(N,) names of the galaxies."""
+        return self.cutouts.id
+
+    def batch(self, indices: ArrayLike) -> Cutouts:
+        """The galaxies in these rows, in this order."""
+        return self.cutouts[np.asarray(indices)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """What a network sees of B galaxies.
+
+    Parameters
+    ----------
+    pixels : (B, C, side, side) prepared.
+    conditions : (B, 3) of `rosse.nets.conditions.NAMES`, NaN where unknown.
+    """
+
+    pixels: Tensor
+    conditions: Tensor
+
+    def to(self, device: str | torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(pixels=self.pixels.to(device), conditions=self.conditions.to(device))
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How cutouts become pixels of a network.
+
+    Fluxes are divided by the noise of an empty pixel of their band, then compressed by asinh, which keeps the sign of
+    noise and the slope of faint light (Lupton+1999, arXiv:astro-ph/9903081); pixels without weight become 0. Pictures,
+    whose noise is not known, keep their values from 0 to 1. Both are then standardised band by band.
+
+    Parameters
+    ----------
+    bands : names, in this order.
+    side : pixels of the network's input. Fluxes are cut or padded to it around the target, so that the pixel scale
+        stays; pictures are resized, since each has its own scale already.
+    picture : whether the cutouts are colour pictures, of values from 0 to 255.
+    softening : units of noise below which asinh is linear.
+    middle, spread : of the values in each band, from the training images.
+    """
+
+    bands: tuple[str, ...]
+    side: int
+    picture: bool = False
+    softening: float = 3.0
+    middle: tuple[float, ...]
+    spread: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.side < 8:
+            raise OptionError(f"side is {self.side}; 8 pixels or more are wanted")
+        if not self.softening > 0 or min(self.spread) <= 0:
+            raise OptionError("softening and spread must be positive")
+        if not len(self.bands) == len(self.middle) == len(self.spread):
+            raise OptionError("one middle and one spread for each band are wanted")
+
+    def __call__(self, cutouts: Cutouts, redshift: ArrayLike | None = None) -> Batch:
+        """What a network sees of cutouts with these bands, or more.
+
+        Parameters
+        ----------
+        cutouts : B galaxies.
+        redshift : (B,), NaN where unknown.
+        """
+        if cutouts.bands != self.bands:
+            missing = [band for band in self.bands if band not in cutouts.bands]
+            if missing:
+                raise InputError(
+                    f"the network was trained on {bands_text(self.bands)}; the cutouts have {bands_text(cutouts.bands)}"
+                )
+            cutouts = cutouts.band(*self.bands)
+        if is_picture(cutouts) != self.picture:
+            kinds = ("images in units of flux, with their noise", "colour pictures")
+            raise InputError(f"the network was trained on {kinds[self.picture]}; {kinds[not self.picture]} came")
+        conditions = conditions_of(cutouts, redshift)
+        side = self.side
+        linear = _resized(cutouts, side) if self.picture else in_noise(pad_cutouts(cutouts, side, side))
+        return Batch(pixels=self.stretched(linear.float()), conditions=conditions)
+
+    def stretched(self, linear: Tensor) -> Tensor:
+        """Pixels of a network from linear ones, in units of noise or from 0 to 1."""
+        value = linear if self.picture else torch.asinh(linear / self.softening)
+        return (value - self._each(self.middle, value)) / self._each(self.spread, value)
+
+    def linear(self, pixels: Tensor) -> Tensor:
+        """Linear pixels from those of a network: where noise is added and light is blurred."""
+        value = pixels * self._each(self.spread, pixels) + self._each(self.middle, pixels)
+        return value if self.picture else torch.sinh(value) * self.softening
+
+    def record(self) -> dict[str, Any]:
+        """As JSON keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Preparation:
+        """What `record` gave."""
+        lists = {name: tuple(record[name]) for name in ("bands", "middle", "spread")}
+        return cls(**{**record, **lists})
+
+    @classmethod
+    def fitted(cls, samples: Iterable[Cutouts], *, side: int, softening: float = 3.0) -> Preparation:
+        """Preparation with middle and spread of some training images.
+
+        Parameters
+        ----------
+        samples : cutouts in the same bands.
+        side, softening : as above.
+        """
+        plain: Preparation | None = None
+        sums = 0.0 * np.zeros((3, 1))
+        for cutouts in samples:
+            count = len(cutouts.bands)
+            zeros, ones = (0.0,) * count, (1.0,) * count
+            plain = plain or cls(bands=cutouts.bands, side=side, picture=is_picture(cutouts), softening=softening,
+                                 middle=zeros, spread=ones)  # fmt: skip
+            x = plain(cutouts).pixels.double().numpy()
+            sums = sums + np.stack([np.full(count, x[:, 0].size), x.sum((0, 2, 3)), np.square(x).sum((0, 2, 3))])
+        if plain is None:
+            raise InputError("no image came to learn from; at least one is wanted")
+        mean = sums[1] / sums[0]
+        spread = np.sqrt(np.maximum(sums[2] / sums[0] - mean**2, 0.0))
+        if not (spread > 0).all():
+            raise InputError("a band of the training images has one value in all pixels; leave that band out")
+        # Fluxes keep their zero, which stands for pixels without weight as well.
+        middle = mean if plain.picture else np.zeros_like(mean)
+        return cls(bands=plain.bands, side=side, picture=plain.picture, softening=softening,
+                   middle=tuple(middle.tolist()), spread=tuple(spread.tolist()))  # fmt: skip
+
+    def _each(self, values: tuple[float, ...], like: Tensor) -> Tensor:
+        return like.new_tensor(values)[:, None, None]
+
+
+def is_picture(cutouts: Cutouts) -> bool:
+    """Whether cutouts are colours of a JPEG or PNG: R, G and B, without a zero point."""
+    return cutouts.bands == PICTURE_BANDS and not bool(torch.isfinite(cutouts.zeropoint).any())
+
+
+def in_noise(cutouts: Cutouts) -> Tensor:
+    """Flux (B, C, H, W) in units of the noise of an empty pixel; 0 where there is no weight.
+
+    The noise of an empty pixel is one that a tenth of the pixels fall below: light adds noise.
+    """
+    weight = cutouts.ivar.flatten(2).sort(-1).values
+    above = (0.1 * (weight > 0).sum(-1, keepdim=True)).long()
+    typical = weight.gather(-1, weight.shape[-1] - 1 - above)[..., None]  # (B, C, 1, 1)
+    value = torch.where(cutouts.ivar > 0, cutouts.flux * typical.sqrt(), 0.0)
+    return value.clamp(-HIGHEST, HIGHEST)
+
+
+def _resized(pictures: Cutouts, side: int) -> Tensor:
+    """Square pictures (B, C, side, side) of values from 0 to 1, each from its own pixels.
+
+    A batch pads smaller pictures with pixels of zero weight: they are taken off first, lest a picture depend on its
+    neighbours. The shorter side is kept whole, the longer one cut around the middle.
+    """
+    there = pictures.ivar.amax(1) > 0  # (B, H, W)
+    sizes = torch.stack((there.any(2).sum(1), there.any(1).sum(1)), 1)  # (B, 2)
+    out = pictures.flux.new_zeros(len(pictures), len(pictures.bands), side, side)
+    for size in torch.unique(sizes, dim=0).tolist():
+        rows = torch.nonzero((sizes == sizes.new_tensor(size)).all(1)).flatten()
+        if min(size):
+            own = pad_cutouts(pictures[rows], *size).flux / WHITE
+            out[rows] = _square(own, side)
+    return out
+
+
+def _square(pictures: Tensor, side: int) -> Tensor:
+    height, width = pictures.shape[-2:]
+    least = min(height, width)
+    top, left = (height - least) // 2, (width - least) // 2
+    square = pictures[..., top : top + least, left : left + least]
+    if least == side:
+        return square
+    return functional.interpolate(square, (side, side), mode="bilinear", antialias=True, align_corners=False)

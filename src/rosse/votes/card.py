@@ -1,0 +1,45 @@
+"""The card of a model of votes: what it is, from what it was made, and how far to trust it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rosse.votes.model import VoteModel
+
+_NOTES = """
+`error` is the mean absolute difference between expected and given shares, `chance` what of it is due to the number of
+votes alone. `coverage` is of the votes by the central 90 % of what was expected of them. Posteriors were recalibrated
+with the validation galaxies; `temperature` and `concentration` say by how much (1: not at all).
+"""
+
+
+def card_text(model: VoteModel) -> str:
+    """The card in Markdown, for people; `model.json` holds the same for programs."""
+    card, member = model.card, model.members[0]
+    data, preparation = card["data"], model.preparation
+    kind = "pictures" if preparation.picture else "fluxes in units of noise"
+    title = f"{model.tree.name}, {model.tree.version}" if model.tree.version else model.tree.name
+    lines = [
+        f"# Votes of {model.tree.title or model.tree.name}",
+        "",
+        f"- weights: {model.hash}",
+        f"- tree: {title} ({card['tree_hash']})",
+        f"- network: {member.spec.encoder.name}, {card['parameters']} parameters, {len(model.members)} in the "
+        f"ensemble, {model.draws} draws of dropout, {model.views} views",
+        f"- images: {kind} in {', '.join(preparation.bands)}, {preparation.side} x {preparation.side} pixels",
+        f"- data: {data['galaxies']} galaxies ({data['hash']}): {data['learnt_from']} to learn from, "
+        f"{data['validated_and_recalibrated_with']} to validate and recalibrate with, "
+        f"{data['judged_with']} to judge with",
+        f"- epochs: {', '.join(str(count) for count in card['epochs'].values())}",
+        "- made with: " + ", ".join(f"{name} {value}" for name, value in card["made_with"].items()),
+        "",
+        "| question | galaxies | ln p | error | chance | calibration error | coverage | temperature | concentration |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in card["scores"]:
+        name = each["question"]
+        numbers = [each[key] for key in ("log_probability", "error", "floor", "calibration_error", "coverage")]
+        numbers += [model.calibration.temperature[name], model.calibration.concentration[name]]
+        lines.append(f"| {name} | {each['galaxies']} | " + " | ".join(f"{value:.3f}" for value in numbers) + " |")
+    return "\n".join([*lines, _NOTES])
