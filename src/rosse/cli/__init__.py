@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 import rosse
-from rosse.cli import catalogue, fit, run, shapes, simulate
+from rosse.cli import catalogue, fit, predict, run, shapes, simulate, train
 from rosse.cli.build import STOPPED, command, interruptible
-from rosse.cli.options import FitOptions, RunOptions, ShapesOptions, SimulateOptions
+from rosse.cli.options import FitOptions, PredictOptions, RunOptions, ShapesOptions, SimulateOptions, TrainOptions
 from rosse.errors import CatalogueError, InputError, RosseError
 
 app = typer.Typer(
@@ -60,6 +60,8 @@ def demo(
 app.command("run", help=run.HELP)(command(RunOptions, run.run, argument="images"))
 app.command("fit", help=fit.HELP)(command(FitOptions, fit.fit, argument="cutouts"))
 app.command("shapes", help=shapes.HELP)(command(ShapesOptions, shapes.shapes, argument="cutouts"))
+app.command("train", help=train.HELP)(command(TrainOptions, train.train, argument="votes"))
+app.command("predict", help=predict.HELP)(command(PredictOptions, predict.predict, argument="cutouts"))
 app.command("show", help=catalogue.SHOW_HELP)(catalogue.show)
 app.command("export", help=catalogue.EXPORT_HELP)(catalogue.export)
 app.command("simulate", help=simulate.HELP)(command(SimulateOptions, simulate.simulate, argument=""))

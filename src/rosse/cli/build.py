@@ -69,8 +69,12 @@ def _parameter(name: str, about: Option, positional: bool) -> inspect.Parameter:
     flags = about.flags or (f"--{name.replace('_', '-')}",)
     how: Any
     if positional:
-        how = typer.Argument(help=about.help, show_default=False, metavar=f"[{name.upper().removesuffix('S')}]...")
+        how = typer.Argument(help=about.help, show_default=False, metavar=_metavar(name, about))
     else:
         how = typer.Option(*flags, help=about.help, show_default=False, rich_help_panel=about.panel)
     kind: Any = list[str] if about.kind is list else about.kind
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, how])
+
+
+def _metavar(name: str, about: Option) -> str:
+    return f"[{name.upper().removesuffix('S')}]..." if about.kind is list else name.upper()

@@ -13,6 +13,7 @@ from rosse.pipeline.config import Files, Numbers
 
 IMAGE, NOISE, DETECT, FIT, RUN = "The image", "Noise, mask, PSF", "Detection", "Fit", "The run"
 SHAPES = "Shapes"
+NETWORK, TRAINING = "The network", "The training"
 SKY, FIELD = "The population", "A mosaic"
 
 
@@ -232,3 +233,51 @@ class SimulateOptions:
         kind=float,
         panel=FIELD,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(CutoutOptions):
+    """Options of `rosse train`."""
+
+    votes: str | None = option("Table of votes: CSV, Parquet, FITS, ...")
+    cutouts: list[str] = option("Images: a folder, a packed store, a manifest; default: those that the table names.",
+                                default=(), kind=str, flags=("--images",), panel=IMAGE, parse=config.paths)  # fmt: skip
+    out: str | None = option("Directory of the model.")
+    tree: str = option("Name of a tree, or its TOML file; default gz-decals.", default="gz-decals")
+    id: str | None = option("Column of the galaxies' names.")
+    suffix: str | None = option("What the table appends to questions, -dr8.")
+    rounded: bool = option("Round shares of weighted votes to whole votes.", default=False, kind=bool,
+                           flags=("--rounded",))  # fmt: skip
+    redshift: str | None = option("Table with ids and redshifts, which the network is told as well.")
+    encoder: str = option("small, tiny, or any name of timm; default small.", default="small", panel=NETWORK)
+    pretrained: bool = option("Start from timm's weights.", default=False, kind=bool, flags=("--pretrained",),
+                              panel=NETWORK)  # fmt: skip
+    side: int = option("Side of the network's images, pixels; default 64.", kind=int, default=64, panel=NETWORK)
+    turns: int = option("Turned views whose features are averaged: 1, 4 or 8; default 1.", kind=int, default=1,
+                        panel=NETWORK)  # fmt: skip
+    dropout: float | None = option("Share of features; default 0.15.", kind=float, panel=NETWORK)
+    members: int = option("Networks of the ensemble; default 1.", kind=int, default=1, panel=NETWORK)
+    draws: int = option("Draws of dropout at prediction; default 8.", kind=int, default=8, panel=NETWORK)
+    views: int = option("Turned views at prediction: 1, 4 or 8; default 1.", kind=int, default=1, panel=NETWORK)
+    epochs: int | None = option("At most; default 30.", kind=int, panel=TRAINING)
+    batch: int | None = option("Galaxies in a step; default 64.", kind=int, panel=TRAINING)
+    rate: float | None = option("Largest learning rate; default 0.002.", kind=float, panel=TRAINING)
+    patience: int | None = option("Epochs without progress until it stops; default 10.", kind=int, panel=TRAINING)
+    weights: str | dict[str, float] | None = option(
+        "Weights of questions, bar=2,merging=0.5, or balanced.", panel=TRAINING, parse=config.weights
+    )
+    seed: int | None = option("Of everything random; default 0.", kind=int, panel=TRAINING)
+    device: str = option("cpu or cuda.", default="cpu", panel=TRAINING)
+    precision: str | None = option("auto, single or bfloat16.", panel=TRAINING)
+    overwrite: bool = option("Start anew, or go on (the default).", default=False, kind=bool,
+                             flags=("--overwrite/--resume",), panel=TRAINING)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(CutoutOptions, Running):
+    """Options of `rosse predict`."""
+
+    cutouts: list[str] = option("Images, a folder, a packed store, a manifest, or a catalogue.", default=(), kind=list)
+    model: str | None = option("Directory of a model.", panel=NETWORK)
+    images: str | None = option("Images of the galaxies of a catalogue.", panel=IMAGE)
+    redshift: str | None = option("Table with ids and redshifts.", panel=NETWORK)

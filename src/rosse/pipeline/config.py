@@ -132,6 +132,16 @@ def settings(value: Any) -> dict[str, float]:
     return {str(name): _number(number) for name, number in value.items()}
 
 
+def weights(value: Any) -> str | dict[str, float]:
+    """``bar=2,merging=0.5``, or one word (in TOML also a table)."""
+    return value.strip() if isinstance(value, str) and "=" not in value else settings(value)
+
+
+def paths(value: Any) -> list[str]:
+    """One path (in TOML also a list)."""
+    return [value] if isinstance(value, str) else [_text(path) for path in value]
+
+
 def extension(value: Any) -> str | int:
     """Name or number of an HDU."""
     if isinstance(value, int) and not isinstance(value, bool):

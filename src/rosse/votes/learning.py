@@ -141,9 +141,10 @@ def train_votes(
         With its scores on galaxies that were set aside in ``card["scores"]``.
     """
     folder, how = Path(out), how or VoteTraining()
-    if overwrite and folder.exists():
+    if folder.exists():
         _refuse_strangers(folder)
-        shutil.rmtree(folder)
+        if overwrite:
+            shutil.rmtree(folder)
     labelled = match(as_images(images), votes, redshift=redshift)
     examples = Examples(labelled, side=how.side, augmentation=how.augmentation, device=how.options.device)
     parts = divided(examples.labelled, how)
@@ -305,7 +306,7 @@ def _refuse_strangers(folder: Path) -> None:
     strangers = [each.name for each in folder.iterdir() if each.name not in known and not each.name.startswith(".")
                  and not each.name.startswith("member-")]  # fmt: skip
     if strangers:
-        raise OptionError(f"{folder} holds {strangers[0]} and is no model's folder; it is not removed")
+        raise OptionError(f"{folder} holds {strangers[0]} and is no model's folder; give another one")
 
 
 def _version(package: str) -> str:
