@@ -133,9 +133,10 @@ def copies_in_frame(light_of: Callable[[Tensor | slice, Nodes], Light], centre: 
         light = light_of(which, nodes)
         sums = _sums(light, centre[which], grid, nodes)
         seen = _blurred(sums, variance[which], grid.frame)
-        found.append(Summed(which, seen))
         change = (seen[:, 0] - sums[:, 0]).abs().amax((1, 2)) * (grid.frame[0] * grid.frame[1])
-        which = which[_too_few(sums, light.rest, grid, nodes) | (change > BLURRED)]
+        sharp = change > BLURRED  # of a ridge between nodes second derivatives say nothing
+        found.append(Summed(which, torch.where(sharp[:, None, None, None], sums, seen)))
+        which = which[_too_few(sums, light.rest, grid, nodes) | sharp]
     return Copies(frame=grid.frame, summed=tuple(found), crowded=which[:0] if last else which)
 
 
