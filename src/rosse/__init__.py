@@ -61,6 +61,11 @@ _PUBLIC = {
     "volunteers": "rosse.sky.volunteers",
     "read_votes": "rosse.votes.reading",
     "VoteTable": "rosse.votes.table",
+    "train_votes": "rosse.votes.learning",
+    "VoteTraining": "rosse.votes.learning",
+    "VoteModel": "rosse.votes.model",
+    "predict_votes": "rosse.votes.predicting",
+    "Votes": "rosse.votes.result",
     "open_catalogue": "rosse.store",
     "Catalogue": "rosse.store",
 }
@@ -118,7 +123,12 @@ if TYPE_CHECKING:
     from rosse.surveys import SURVEYS as SURVEYS
     from rosse.surveys import Survey as Survey
     from rosse.tree import Tree as Tree
+    from rosse.votes.learning import VoteTraining as VoteTraining
+    from rosse.votes.learning import train_votes as train_votes
+    from rosse.votes.model import VoteModel as VoteModel
+    from rosse.votes.predicting import predict_votes as predict_votes
     from rosse.votes.reading import read_votes as read_votes
+    from rosse.votes.result import Votes as Votes
     from rosse.votes.table import VoteTable as VoteTable
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names above

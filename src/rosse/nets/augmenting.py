@@ -49,12 +49,12 @@ class Augmentation:
     def __call__(self, batch: Batch, preparation: Preparation, draw: torch.Generator) -> Batch:
         """A new view of each galaxy; `draw` decides which."""
         conditions = batch.conditions.clone()
-        pixels = self._turned(batch.pixels, conditions, draw, empty=preparation.picture)
+        pixels = self._turned(batch.pixels, conditions, draw, picture=preparation.picture)
         pixels = self._worsened(pixels, conditions, preparation, draw)
         lost = torch.rand(conditions.shape, generator=draw) < self.forget
         return Batch(pixels=pixels, conditions=conditions.masked_fill(lost, math.nan))
 
-    def _turned(self, pixels: Tensor, conditions: Tensor, draw: torch.Generator, *, empty: bool) -> Tensor:
+    def _turned(self, pixels: Tensor, conditions: Tensor, draw: torch.Generator, *, picture: bool) -> Tensor:
         count = len(pixels)
         number = torch.rand(count, 6, generator=draw)
         angle = 2 * math.pi * number[:, 0] * self.turn
@@ -65,7 +65,7 @@ class Augmentation:
         out = pixels.clone()
         free = torch.nonzero(~right).flatten()
         if len(free):
-            out[free] = _resampled(pixels[free], angle[free], mirror[free], zoom[free], shift[free], empty=empty)
+            out[free] = _resampled(pixels[free], angle[free], mirror[free], zoom[free], shift[free], picture=picture)
             conditions[free, 0] *= zoom[free]
             conditions[free, 1] /= zoom[free]
         quarter = torch.floor(angle * 2 / math.pi).long() % 4
@@ -119,10 +119,17 @@ def blur(images: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     return flat.view(images.shape), kernel.square().sum(1).square()
 
 
-def _resampled(pixels: Tensor, angle: Tensor, mirror: Tensor, zoom: Tensor, shift: Tensor, *, empty: bool) -> Tensor:
+def _resampled(pixels: Tensor, angle: Tensor, mirror: Tensor, zoom: Tensor, shift: Tensor, *, picture: bool) -> Tensor:
     """Images turned by any angle about the target; outside is reflected (pictures) or empty (fluxes)."""
     c, s = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     turn = torch.stack((c * mirror, -s, shift[:, 0], s * mirror, c, shift[:, 1]), 1).view(-1, 2, 3)
     grid = functional.affine_grid(turn, list(pixels.shape), align_corners=False)
-    padding = "reflection" if empty else "zeros"
-    return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    padding = "reflection" if picture else "zeros"
+
+    def sampled(images: Tensor) -> Tensor:
+        return functional.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+    out, blank = sampled(pixels), pixels == 0
+    if picture or not bool(blank.any()):
+        return out
+    return torch.where(sampled(blank.to(pixels.dtype)) > 0.5, 0.0, out)  # pixels without weight stay exactly 0

@@ -263,6 +263,8 @@ class _Run:
         log.info("epoch %d: train %.4f, valid %.4f", at.epoch + 1, at.history[-1].train, loss)
         at.epoch, at.step, at.total = at.epoch + 1, 0, 0.0
         self.save()
+        if asked():  # pressed while it was validated
+            raise Interrupted(f"stopped after epoch {at.epoch}; the same command goes on from there")
 
     def validate(self) -> float:
         """Mean loss over the validation galaxies, as they are."""

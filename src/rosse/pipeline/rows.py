@@ -142,7 +142,8 @@ def each_alone(
 
 
 def missing_rows(columns: pa.Schema, ids: Sequence[str], status: Status, *, named: str = "status") -> pa.Table:
-    """Rows of galaxies of which nothing was measured: their ids, a status, and NaN (0 in whole numbers, empty texts).
+    """Rows of galaxies of which nothing was measured: their ids, a status, and NaN (0, false, or an empty text where
+    there is none).
 
     `named` is the column of the status.
     """
@@ -151,7 +152,9 @@ def missing_rows(columns: pa.Schema, ids: Sequence[str], status: Status, *, name
     return pa.table(arrays, schema=columns)
 
 
-def _nothing(kind: pa.DataType) -> float | str:
+def _nothing(kind: pa.DataType) -> float | str | bool:
+    if pa.types.is_boolean(kind):
+        return False
     if pa.types.is_floating(kind):
         return np.nan
     return "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else 0

@@ -71,7 +71,7 @@ def match(images: Images, votes: VoteTable, *, redshift: ArrayLike | Mapping[str
     if not len(found[0]):
         found = _common([_stem(name) for name in images.ids], [_stem(name) for name in votes.id])
     if not len(found[0]):
-        have = f"{images.ids[0]!r}" if len(images.ids) else "none at all"
+        have = f"{str(images.ids[0])!r}" if len(images.ids) else "none at all"
         voted = f"{str(votes.id[0])!r}" if len(votes) else "none at all"
         raise InputError(f"no galaxy has both an image and votes: images are called {have}, votes are on {voted}; "
                          "the column of the names can be chosen with id (--id)")  # fmt: skip
