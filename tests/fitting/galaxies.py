@@ -17,6 +17,7 @@ class Galaxies:
     sigma: np.ndarray
     psf: np.ndarray
     truth: dict[str, np.ndarray]  # x, y, flux, r_e (pixels), n, q, theta (radians)
+    clean: np.ndarray | None = None  # image without noise
 
 
 def psf_stamp(size: int = 65) -> np.ndarray:

@@ -74,6 +74,7 @@ def discs_with_bulges(count: int, *, seed: int, size: int = 96, snr: tuple[float
         image=drawn.image,
         sigma=drawn.sigma,
         psf=drawn.psf,
+        clean=drawn.clean,
         truth=drawn.truth | {"bulge_flux": share * flux, "disc_flux": (1 - share) * flux},
     )
 
@@ -84,8 +85,10 @@ def _noisy(
     noise = 0.02
     each = np.exp(rng.uniform(*np.log(snr), len(shapes)))
     flux = each * noise / np.sqrt(np.square(shapes).sum((1, 2)))
-    image = flux[:, None, None] * shapes + rng.normal(0, noise, shapes.shape)
-    return Galaxies(image=image, sigma=np.full_like(image, noise), psf=psf_stamp(), truth=truth | {"flux": flux})
+    clean = flux[:, None, None] * shapes
+    image = clean + rng.normal(0, noise, shapes.shape)
+    sigma = np.full_like(image, noise)
+    return Galaxies(image=image, sigma=sigma, psf=psf_stamp(), truth=truth | {"flux": flux}, clean=clean)
 
 
 def true_columns(truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

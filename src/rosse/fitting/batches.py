@@ -15,7 +15,7 @@ from rosse.cutouts import Cutouts
 
 PIXELS_PER_BATCH = 2**21  # enough that what is done once per batch costs nothing; they are drawn a few at a time
 PIXELS_ON_GPU = 2**26
-FEWEST = 8  # galaxies of a batch that is only there to keep another thread busy
+FEWEST = 48  # galaxies of a batch that is only there to keep another thread busy: slow ones are slower alone
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

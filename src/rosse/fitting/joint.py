@@ -108,7 +108,7 @@ class JointProblem:
         return [replace(self, parts=tuple(parts)) for parts in zip(*padded, strict=True)]
 
     def with_rest(self, wide: JointProblem) -> JointProblem:
-        """This one, of the middle of the frames, with what wide pixels show around it."""
+        """Pixels of the middle of the frames as they are, and those around it as wide ones show them."""
         rest = tuple(
             replace(other, view=other.view.around(mine.view), priors=())
             for mine, other in zip(self.parts, wide.parts, strict=True)

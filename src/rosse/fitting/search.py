@@ -23,7 +23,6 @@ OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where
 PAIR_STARTS = (Trial(inner=0.3, outer=1.3), Trial(inner=0.9, outer=0.8, index=2.0))
 LITTLE = 0.15  # a component with less of the light, or flatter than FLAT, may be in the wrong valley
 FLAT = 0.2
-ROUNDS = 4  # of steps with kept derivatives, before the long way
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,18 +128,11 @@ def _doubtful(problem: JointProblem, found: Minimum) -> Tensor:
 def _finish(problem: JointProblem, vector: Tensor, limits: Limits, options: FitOptions) -> Minimum:
     """To the minimum on all pixels: by the short way, and by the long one what is not close to it."""
     most, tolerance = options.max_iterations, options.tolerance
-    if not problem.straight or most < 2 * ROUNDS:
+    if not problem.straight or most < 3:
         return minimise(problem.evaluate, vector, limits, max_iterations=most, tolerance=tolerance)
     last = finish(problem, vector, limits, tolerance=tolerance)
-    for _ in range(ROUNDS - 1):
-        far = torch.nonzero(~last.converged & (last.vector != vector).any(1)).flatten()
-        if not len(far):
-            break
-        vector = last.vector
-        last = last.replaced(far, finish(problem.rows(far), vector[far], limits.rows(far), tolerance=tolerance))
     far = torch.nonzero(~last.converged).flatten()
     if not len(far):
         return last
     evaluate, at, some = problem.rows(far).evaluate, last.vector[far], limits.rows(far)
-    left = max(1, most - int(last.evaluations[far].max()))
-    return last.replaced(far, minimise(evaluate, at, some, max_iterations=left, tolerance=tolerance))
+    return last.replaced(far, minimise(evaluate, at, some, max_iterations=most - 2, tolerance=tolerance))
