@@ -64,6 +64,7 @@ _PUBLIC = {
     "train_votes": "rosse.votes.learning",
     "VoteTraining": "rosse.votes.learning",
     "VoteModel": "rosse.votes.model",
+    "finetune": "rosse.votes.finetuning",
     "predict_votes": "rosse.votes.predicting",
     "Votes": "rosse.votes.result",
     "open_catalogue": "rosse.store",
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from rosse.surveys import SURVEYS as SURVEYS
     from rosse.surveys import Survey as Survey
     from rosse.tree import Tree as Tree
+    from rosse.votes.finetuning import finetune as finetune
     from rosse.votes.learning import VoteTraining as VoteTraining
     from rosse.votes.learning import train_votes as train_votes
     from rosse.votes.model import VoteModel as VoteModel

@@ -9,9 +9,17 @@ from typing import Annotated
 import typer
 
 import rosse
-from rosse.cli import catalogue, fit, predict, run, shapes, simulate, train
+from rosse.cli import catalogue, finetune, fit, predict, run, shapes, simulate, train
 from rosse.cli.build import STOPPED, command, interruptible
-from rosse.cli.options import FitOptions, PredictOptions, RunOptions, ShapesOptions, SimulateOptions, TrainOptions
+from rosse.cli.options import (
+    FinetuneOptions,
+    FitOptions,
+    PredictOptions,
+    RunOptions,
+    ShapesOptions,
+    SimulateOptions,
+    TrainOptions,
+)
 from rosse.errors import CatalogueError, InputError, RosseError
 
 app = typer.Typer(
@@ -61,6 +69,7 @@ app.command("run", help=run.HELP)(command(RunOptions, run.run, argument="images"
 app.command("fit", help=fit.HELP)(command(FitOptions, fit.fit, argument="cutouts"))
 app.command("shapes", help=shapes.HELP)(command(ShapesOptions, shapes.shapes, argument="cutouts"))
 app.command("train", help=train.HELP)(command(TrainOptions, train.train, argument="votes"))
+app.command("finetune", help=finetune.HELP)(command(FinetuneOptions, finetune.finetune, argument="votes"))
 app.command("predict", help=predict.HELP)(command(PredictOptions, predict.predict, argument="cutouts"))
 app.command("show", help=catalogue.SHOW_HELP)(catalogue.show)
 app.command("export", help=catalogue.EXPORT_HELP)(catalogue.export)

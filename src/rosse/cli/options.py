@@ -274,6 +274,36 @@ class TrainOptions(CutoutOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinetuneOptions(CutoutOptions):
+    """Options of `rosse finetune`."""
+
+    votes: str | None = option("Table of votes, or of classes with --classes.")
+    model: str | None = option("Directory of the model to start from.", panel=NETWORK)
+    cutouts: list[str] = option("Images: a folder, a packed store, a manifest; default: those that the table names.",
+                                default=(), kind=str, flags=("--images",), panel=IMAGE, parse=config.paths)  # fmt: skip
+    out: str | None = option("Directory of the new model.")
+    tree: str | None = option("Name of a tree, or its TOML file.")
+    classes: str | None = option("Column of classes, instead of votes on a tree.")
+    id: str | None = option("Column of the galaxies' names.")
+    suffix: str | None = option("What the table appends to questions, -dr8.")
+    rounded: bool = option("Round shares of weighted votes to whole votes.", default=False, kind=bool,
+                           flags=("--rounded",))  # fmt: skip
+    redshift: str | None = option("Table with ids and redshifts.")
+    epochs: int | None = option("At most, of each of the two stages; default 30.", kind=int, panel=TRAINING)
+    batch: int | None = option("Galaxies in a step; default 32.", kind=int, panel=TRAINING)
+    probe: bool = option("Leave the encoder as it is.", default=False, kind=bool, flags=("--probe",), panel=TRAINING)
+    decay: float | None = option("Of the rate, from block to block of the encoder; default 0.7.", kind=float,
+                                 panel=TRAINING)  # fmt: skip
+    weights: str | dict[str, float] | None = option(
+        "Weights of questions, bar=2,merging=0.5, or balanced.", panel=TRAINING, parse=config.weights
+    )
+    seed: int | None = option("Of everything random; default 0.", kind=int, panel=TRAINING)
+    device: str = option("cpu or cuda.", default="cpu", panel=TRAINING)
+    overwrite: bool = option("Start anew, or go on (the default).", default=False, kind=bool,
+                             flags=("--overwrite/--resume",), panel=TRAINING)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictOptions(CutoutOptions, Running):
     """Options of `rosse predict`."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rosse.cli import cutouts, launch, screen, tiles
-from rosse.cli.options import PredictOptions, TrainOptions
+from rosse.cli.options import CutoutOptions, TrainOptions
 from rosse.errors import OptionError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def train(options: TrainOptions) -> None:
         model = train_votes(
             votes, images, out, how=how, redshift=redshift, watch=watch, overwrite=options.overwrite
         )  # fmt: skip
-    _say(model, out)
+    say(model, out)
 
 
 def how_of(options: TrainOptions) -> VoteTraining:
@@ -73,7 +73,7 @@ def how_of(options: TrainOptions) -> VoteTraining:
     )  # fmt: skip
 
 
-def images_of(options: TrainOptions | PredictOptions, sources: list[str]) -> Packed | Gallery:
+def images_of(options: CutoutOptions, sources: list[str]) -> Packed | Gallery:
     """The images that a command is told of."""
     from dataclasses import replace
 
@@ -85,7 +85,8 @@ def images_of(options: TrainOptions | PredictOptions, sources: list[str]) -> Pac
     return Gallery(entries=tuple(cutouts.entries(replace(options, cutouts=sources))))
 
 
-def _say(model: VoteModel, out: Path) -> None:
+def say(model: VoteModel, out: Path) -> None:
+    """How good a model is, and where it is."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

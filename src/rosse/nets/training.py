@@ -85,6 +85,10 @@ class TrainOptions:
             return self.rate * (step + 1) / rise
         return self.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1.0, steps - rise))))
 
+    def lasting(self) -> TrainOptions:
+        """What decides the result; where it is computed and how often it is saved does not."""
+        return replace(self, device="cpu", minutes=1.0)
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Arithmetic of the forward pass."""
         kind = self.device.partition(":")[0]
@@ -191,9 +195,8 @@ def train(
     if not len(rows[0]) or not len(rows[1]):
         raise OptionError(f"{len(rows[0])} galaxies to learn from and {len(rows[1])} to validate with; both need some")
     learner.to(options.device)
-    lasting = replace(options, device="cpu", minutes=1.0)  # where, and how often it is saved, changes nothing
     run = _Run(learner=learner, data=data, rows=rows, options=options, folder=folder, groups=groups, watch=watch,
-               mark=f"{about} {asdict(lasting)} {len(rows[0])} {len(rows[1])}")  # fmt: skip
+               mark=f"{about} {asdict(options.lasting())} {len(rows[0])} {len(rows[1])}")  # fmt: skip
     run.restore()
     if watch is not None:
         watch.begin(total=run.steps * options.epochs, done=run.steps * run.at.epoch + run.at.step)

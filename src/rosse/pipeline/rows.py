@@ -142,8 +142,8 @@ def each_alone(
 
 
 def missing_rows(columns: pa.Schema, ids: Sequence[str], status: Status, *, named: str = "status") -> pa.Table:
-    """Rows of galaxies of which nothing was measured: their ids, a status, and NaN (0, false, or an empty text where
-    there is none).
+    """Rows of galaxies of which nothing was measured: their ids, a status, and NaN, where a column has no NaN 0,
+    false or an empty text.
 
     `named` is the column of the status.
     """

@@ -31,6 +31,7 @@ def card_text(model: VoteModel) -> str:
         f"- data: {data['galaxies']} galaxies ({data['hash']}): {data['learnt_from']} to learn from, "
         f"{data['validated_and_recalibrated_with']} to validate and recalibrate with, "
         f"{data['judged_with']} to judge with",
+        f"- started from: {card['started_from']}",
         f"- epochs: {', '.join(str(count) for count in card['epochs'].values())}",
         "- made with: " + ", ".join(f"{name} {value}" for name, value in card["made_with"].items()),
         "",

@@ -129,7 +129,8 @@ class Examples:
     Parameters
     ----------
     labelled : the galaxies. Those whose image cannot be read are left out, and named.
-    preparation : of the images; None takes its numbers from those of `learn`.
+    preparation : of the images. None takes its numbers from some of them; so does one for other bands, of which there
+        must be as many.
     side : of the images, where `preparation` is None.
     augmentation : for training.
     device : where batches are wanted.
@@ -150,7 +151,7 @@ class Examples:
         self.labelled = labelled[good] if len(good) < len(labelled) else labelled
         if not len(good):
             raise FileError("none of the images can be read")
-        self.preparation = preparation or Preparation.fitted(sample, side=side)
+        self.preparation = _suited(preparation, sample, side)
         votes = self.labelled.votes
         self.counts, self.people = (torch.from_numpy(np.ascontiguousarray(x)) for x in (votes.counts, votes.people))
         self.hash, self.kept = self._load()
@@ -193,6 +194,17 @@ class Examples:
             pixels[rows], conditions[rows] = read.pixels, read.conditions
         parts += [pixels.numpy().tobytes(), conditions.numpy().tobytes()]
         return digest(*parts)[:12], Batch(pixels=pixels, conditions=conditions)
+
+
+def _suited(preparation: Preparation | None, sample: list[Cutouts], side: int) -> Preparation:
+    if preparation is None:
+        return Preparation.fitted(sample, side=side)
+    known, have = preparation.bands, sample[0].bands
+    if set(known) <= set(have):
+        return preparation
+    if len(known) != len(have):
+        raise InputError(f"the model was trained on {bands_text(known)}; the images have {bands_text(have)}")
+    return Preparation.fitted(sample, side=preparation.side)
 
 
 def _readable(labelled: Labelled) -> tuple[Rows, list[Cutouts]]:

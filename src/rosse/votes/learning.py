@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -140,19 +139,15 @@ def train_votes(
     VoteModel
         With its scores on galaxies that were set aside in ``card["scores"]``.
     """
-    folder, how = Path(out), how or VoteTraining()
-    if folder.exists():
-        _refuse_strangers(folder)
-        if overwrite:
-            shutil.rmtree(folder)
+    folder, how = claimed(Path(out), overwrite=overwrite), how or VoteTraining()
     labelled = match(as_images(images), votes, redshift=redshift)
     examples = Examples(labelled, side=how.side, augmentation=how.augmentation, device=how.options.device)
     parts = divided(examples.labelled, how)
     mark = _mark(how, examples)
     if (folder / "model.json").exists():
-        return _finished(folder, mark)
+        return finished(folder, mark)
     members, histories = [], {}
-    with _together(watch, how.members) as shared:
+    with together(watch, how.members) as shared:
         for number in range(how.members):
             learner = _learner(how, examples, parts[0], number)
             histories[f"member {number}"] = train(
@@ -193,7 +188,6 @@ def finish(
     model = model.with_calibration(fit_calibration(votes[parts[1]], held))
     judged = parts[2] if len(parts[2]) else parts[1]
     scores = score(votes[judged], said(model, examples, judged).numpy())
-    how: VoteTraining = about["how"]
     card = {
         "mark": about["mark"],
         "made_with": {name: _version(name) for name in PACKAGES},
@@ -201,7 +195,8 @@ def finish(
                  "validated_and_recalibrated_with": len(parts[1]), "judged_with": len(parts[2])},
         "tree_hash": votes.tree.hash,
         "parameters": count_parameters(model.members[0]),
-        "training": json.loads(json.dumps(asdict(how), default=dict)),
+        "started_from": about.get("from", "chance"),
+        "training": asdict(about["how"]),
         "epochs": {name: len(history) for name, history in histories.items()},
         "scores": [asdict(each) for each in scores],
     }  # fmt: skip
@@ -249,7 +244,8 @@ class _Together:
 
 
 @contextmanager
-def _together(watch: Watch | None, members: int) -> Iterator[Watch | None]:
+def together(watch: Watch | None, members: int) -> Iterator[Watch | None]:
+    """What several trainings, one after the other, tell of their way as if they were one."""
     if watch is None:
         yield None
         return
@@ -287,18 +283,27 @@ def start_at_means(network: VoteNetwork, votes: VoteTable) -> None:
 
 
 def _mark(how: VoteTraining, examples: Examples) -> str:
-    """All that a model depends on; where and how often its training is saved is not part of it."""
-    options = replace(how.options, device="cpu", minutes=1.0)
-    return f"{asdict(replace(how, options=options))} {examples.hash} {examples.labelled.votes.tree.hash}"
+    """All that a model depends on."""
+    return f"{asdict(replace(how, options=how.options.lasting()))} {examples.hash} {examples.labelled.votes.tree.hash}"
 
 
-def _finished(folder: Path, mark: str) -> VoteModel:
+def finished(folder: Path, mark: str) -> VoteModel:
+    """The model that is there already, if it is the one that is wanted."""
     model = load_model(folder)
     if model.card.get("mark") != mark:
         raise OptionError(
             f"{folder} holds a model of other options, votes or images; give another folder, or overwrite"
         )
     return model
+
+
+def claimed(folder: Path, *, overwrite: bool) -> Path:
+    """The folder, if it holds nothing but a model; without it where that is to be overwritten."""
+    if folder.exists():
+        _refuse_strangers(folder)
+        if overwrite:
+            shutil.rmtree(folder)
+    return folder
 
 
 def _refuse_strangers(folder: Path) -> None:

@@ -1,0 +1,83 @@
+"""`rosse finetune`: a model and a few hundred labels to a model of another question."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rosse.cli import launch, screen
+from rosse.cli.options import FinetuneOptions
+from rosse.cli.train import images_of, say
+from rosse.errors import OptionError
+
+if TYPE_CHECKING:
+    from rosse.votes.finetuning import FineTuning
+    from rosse.votes.table import VoteTable
+
+HELP = """Teach a model another question from a few hundred labels: votes on a tree, or classes.
+
+First the head alone learns, then the whole network, its first layers the slowest. Ctrl-C saves, the same command goes
+on.
+
+Examples:
+
+  rosse finetune rings.csv --model model --images galaxies/ --tree gz-rings --out rings
+
+  rosse finetune labels.csv --model model --images jpegs/ --classes kind --out kinds
+"""
+
+
+def finetune(options: FinetuneOptions) -> None:
+    """Fine-tune, and say how good it became."""
+    for name in ("votes", "model", "out"):
+        if getattr(options, name) is None:
+            raise OptionError(
+                f"{name if name == 'votes' else '--' + name} is missing: rosse finetune labels.csv --model model "
+                "--images galaxies --tree gz-rings --out new"
+            )
+    assert options.votes is not None
+    assert options.model is not None
+    assert options.out is not None
+    launch.device_of(options.device)
+    from rosse.votes.finetuning import finetune as learn
+    from rosse.votes.seeing import read_redshifts
+
+    votes, out = _votes(options, options.votes), Path(options.out).expanduser()
+    images = images_of(options, options.cutouts or [options.votes])
+    redshift = None if options.redshift is None else read_redshifts(options.redshift)
+    with screen.watching(out) as watch:
+        model = learn(
+            options.model, votes, images, out, how=_how_of(options), redshift=redshift, watch=watch,
+            overwrite=options.overwrite,
+        )  # fmt: skip
+    say(model, out)
+
+
+def _votes(options: FinetuneOptions, path: str) -> VoteTable:
+    from rosse.tree import read_tree
+    from rosse.votes.finetuning import read_classes
+    from rosse.votes.reading import read_votes
+
+    if (options.tree is None) == (options.classes is None):
+        raise OptionError("give --tree for votes, or --classes for a column of classes: one of the two")
+    if options.classes is not None:
+        return read_classes(path, options.classes, id=options.id)
+    assert options.tree is not None
+    return read_votes(path, read_tree(options.tree), id=options.id, suffix=options.suffix, rounded=options.rounded)
+
+
+def _how_of(options: FinetuneOptions) -> FineTuning:
+    from rosse.votes.finetuning import FineTuning
+
+    usual = FineTuning()
+    given = {
+        name: getattr(options, name)
+        for name in ("epochs", "batch", "seed", "device")
+        if getattr(options, name) is not None
+    }
+    assert usual.whole is not None
+    return FineTuning(
+        probe=replace(usual.probe, **given), whole=None if options.probe else replace(usual.whole, **given),
+        decay=usual.decay if options.decay is None else options.decay, weights=options.weights,
+    )  # fmt: skip
