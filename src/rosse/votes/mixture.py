@@ -18,6 +18,7 @@ from rosse.tree import Tree
 Numbers = NDArray[np.float64]
 TOLERANCE = 1e-7  # of a share
 STEPS = 100
+PATIENCE = 6  # steps without a halving
 
 
 def beta_parameters(tree: Tree, concentrations: Numbers) -> tuple[Numbers, Numbers]:
@@ -90,38 +91,90 @@ def quantiles(a: Numbers, b: Numbers, level: float) -> Numbers:
 
     Notes
     -----
-    The root of mean_m I_x(a_m, b_m) = level, which lies between the smallest and the largest quantile of the
-    components: bisection, with steps of regula falsi (Illinois) in between where these halve the interval.
+    The root of F(x) - level with F(x) = mean_m I_x(a_m, b_m): secant steps from the quantile of the one Beta
+    distribution of the same mean and variance, within a bracket that is halved where they do not help. An evaluation
+    of F takes M incomplete Beta functions, whose inverses would each cost four.
     """
-    from scipy.special import betainc, betaincinv
+    from scipy.special import betaincinv
 
     if not 0 < level < 1:
         raise OptionError(f"level is {level}; a number between 0 and 1 is wanted")
     shape = a.shape[:-1]
     a, b = (np.asarray(each, dtype=np.float64).reshape(-1, a.shape[-1]) for each in (a, b))
-    each = np.asarray(betaincinv(a, b, level), dtype=np.float64)
-    low, high = each.min(1), each.max(1)
-    left = np.flatnonzero(high - low > TOLERANCE)
-    f_low, f_high = (betainc(a[left], b[left], end[left, None]).mean(1) - level for end in (low, high))
+    if a.shape[-1] == 1:
+        return np.asarray(betaincinv(a[:, 0], b[:, 0], level), dtype=np.float64).reshape(shape)
+    search = _Search(a, b, level)
     for step in range(STEPS):
-        if not len(left):
+        if not len(search.left):
             break
-        x0, x1 = low[left], high[left]
+        search.step(halve=step > PATIENCE and step % 2 == 0)
+    return search.x.reshape(shape)
+
+
+class _Search:
+    """Roots of F(x) - level for many mixtures (N, M) at once; those that are found leave."""
+
+    def __init__(self, a: Numbers, b: Numbers, level: float) -> None:
+        self.a, self.b, self.level = a, b, level
+        self.low, self.high = np.zeros(len(a)), np.ones(len(a))
+        self.left = np.arange(len(a))
+        self.x, slope = self._start()
+        self.f = self._value(self.x)
+        self.before, self.f_before = self.x.copy(), self.f.copy()
+        self._enclose()
+        self._move(self.x[self.left] - self.f[self.left] / slope[self.left])
+
+    def step(self, *, halve: bool) -> None:
+        """One evaluation of F for each mixture that is left."""
+        i = self.left
         with np.errstate(divide="ignore", invalid="ignore"):
-            secant = x0 - f_low * (x1 - x0) / (f_high - f_low)
-        middle = 0.5 * (x0 + x1)
-        x = np.where(np.isfinite(secant) & (step % 3 < 2), np.clip(secant, x0, x1), middle)
-        value = betainc(a[left], b[left], x[:, None]).mean(1) - level
-        below = value < 0
-        low[left], high[left] = np.where(below, x, x0), np.where(below, x1, x)
-        # The end that stays counts half: without it one end of a bent curve would stay for ever.
-        f_low, f_high = np.where(below, value, f_low * 0.5), np.where(below, f_high * 0.5, value)
-        exact = value == 0
-        low[left[exact]] = high[left[exact]] = x[exact]
-        open_ = high[left] - low[left] > TOLERANCE
-        left, f_low, f_high = left[open_], f_low[open_], f_high[open_]
-    out: Numbers = (0.5 * (low + high)).reshape(shape)
-    return out
+            slope = (self.f[i] - self.f_before[i]) / (self.x[i] - self.before[i])
+            wanted = self.x[i] - self.f[i] / slope
+        middle = 0.5 * (self.low[i] + self.high[i])
+        self._move(middle if halve else wanted)
+
+    def _start(self) -> tuple[Numbers, Numbers]:
+        """Quantile and density there of the Beta distribution of the mixture's mean and variance."""
+        from scipy.special import betaincinv, betaln, xlog1py, xlogy
+
+        total = self.a + self.b
+        each = self.a / total
+        mean = each.mean(1)
+        variance = (each * (1 - each) / (total + 1)).mean(1) + each.var(1)
+        size = np.maximum(mean * (1 - mean) / np.maximum(variance, 1e-300) - 1, 1e-3)
+        a, b = mean * size, (1 - mean) * size
+        x = np.clip(betaincinv(a, b, self.level), 1e-12, 1 - 1e-12)
+        density = np.exp(np.clip(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b), -50, 50))
+        return x, density
+
+    def _value(self, x: Numbers) -> Numbers:
+        from scipy.special import betainc
+
+        i = self.left
+        return np.asarray(betainc(self.a[i], self.b[i], x[:, None]).mean(1) - self.level)
+
+    def _move(self, wanted: Numbers) -> None:
+        """To new places within the brackets; a step too small to be seen goes across the root, to enclose it."""
+        i = self.left
+        low, high, x = self.low[i], self.high[i], self.x[i]
+        near = np.abs(wanted - x) < 0.5 * TOLERANCE
+        wanted = np.where(near, x - np.sign(self.f[i]) * 0.9 * TOLERANCE, wanted)
+        inside = np.isfinite(wanted) & (wanted > low) & (wanted < high)
+        new = np.where(inside, wanted, 0.5 * (low + high))
+        self.before[i], self.f_before[i] = x, self.f[i]
+        self.x[i] = new
+        self.f[i] = self._value(new)
+        self._enclose()
+
+    def _enclose(self) -> None:
+        i = self.left
+        below = self.f[i] <= 0
+        self.low[i] = np.where(below, self.x[i], self.low[i])
+        self.high[i] = np.where(below, self.high[i], self.x[i])
+        done = (self.high[i] - self.low[i] <= TOLERANCE) | (self.f[i] == 0)
+        found = i[done]
+        self.x[found] = np.where(self.f[found] == 0, self.x[found], 0.5 * (self.low[found] + self.high[found]))
+        self.left = i[~done]
 
 
 def log_mixture(each: Tensor) -> Tensor:
