@@ -32,8 +32,9 @@ QUICK = ["--encoder", "tiny", "--side", "24", "--epochs", "2", "--batch", "32", 
 
 
 def command(*words: str) -> int:
+    alone = ["--workers", "1"] if words[0] == "predict" else []  # processes take longer to start than to predict
     with pytest.raises(SystemExit) as end:
-        main(list(words))
+        main([*words, *alone])
     return int(end.value.code or 0)
 
 

@@ -32,7 +32,7 @@ HOW = FineTuning(probe=SHORT, whole=replace(SHORT, rate=1e-3))
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> VoteModel:
-    cutouts, votes, _ = galaxies(1500)
+    cutouts, votes, _ = galaxies(1200)
     how = VoteTraining(
         network=NetworkSpec(encoder=EncoderSpec(name="tiny"), width=32, dropout=0.1),
         options=TrainOptions(epochs=12, batch=32, rate=6e-3), side=24, draws=4, members=1,
@@ -131,7 +131,7 @@ def test_classes_are_read_by_id_or_by_file(tmp_path: Path) -> None:
 def test_the_command_learns_classes_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table with paths, as people have it, from training on pictures to classes."""
     monkeypatch.chdir(tmp_path)
-    cutouts, votes, shares = galaxies(300, seed=3)
+    cutouts, votes, shares = galaxies(200, seed=3)
     Path("jpg").mkdir()
     for name, flux in zip(cutouts.id, cutouts.flux.numpy(), strict=True):
         colours = np.stack([flux[1], flux.mean(0), flux[0]], -1)
@@ -148,7 +148,7 @@ def test_the_command_learns_classes_of_pictures(tmp_path: Path, monkeypatch: pyt
         ["train", "votes.csv", "--images", "jpg", "--tree", "shapes.toml", "--encoder", "tiny", "--side", "24",
          "--draws", "2", *quick, "--out", "model"],
         ["finetune", "kinds.csv", "--model", "model", "--classes", "kind", *quick, "--out", "kinds"],
-        ["predict", "jpg", "--model", "kinds", "--out", "found"],
+        ["predict", "jpg", "--model", "kinds", "--workers", "1", "--out", "found"],
     ):  # fmt: skip
         with pytest.raises(SystemExit) as end:
             main(words)
