@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Rows = NDArray[np.int64]
 CHUNK = 256
+_ENDING = re.compile(r"\.(jpe?g|png|tiff?|fits?|npy|npz)(\.(gz|fz))?$", re.IGNORECASE)
 SAMPLE = 512  # images from which a preparation takes its numbers
 MEMORY = 3 * 10**9  # bytes of prepared images that are kept; more are read again for every epoch
 
@@ -96,7 +98,8 @@ def _common(images: list[str], votes: list[str]) -> tuple[Rows, Rows]:
 
 
 def _stem(name: str) -> str:
-    return PurePath(str(name).replace("\\", "/")).name.split(".")[0]
+    """A file's name without folder and ending; names of galaxies have points of their own: J005321.49-025122.0."""
+    return _ENDING.sub("", PurePath(str(name).replace("\\", "/")).name)
 
 
 def split(ids: NDArray[np.str_], shares: tuple[float, float], *, seed: int = 0) -> tuple[Rows, Rows, Rows]:
