@@ -40,9 +40,7 @@ COLUMNS = (
     Column(name="t_type", description="Hubble stage, -5 (elliptical) to 10 (irregular); NaN for what is no galaxy"),
     Column(name="z", description="redshift; 0 for a star"),
     Column(name="log_mass", unit="dex(Msun)", description="stellar mass, all parts together"),
-    Column(
-        name="mag_r", unit="mag", description="apparent AB magnitude in SDSS r, all parts, before its own dust dims it"
-    ),
+    Column(name="mag_r", unit="mag", description="apparent AB magnitude in SDSS r, all parts, behind its own dust"),
     Column(name="log_sfr", unit="dex(Msun/yr)", description="star formation rate"),
     Column(name="log_oh", unit="dex", description="gas metallicity, 12 + log(O/H), O3N2 scale"),
     Column(name="r_e", unit="kpc", description="half-light semi-major axis in r, face-on, without companion and tides"),

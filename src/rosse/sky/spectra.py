@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from rosse.errors import OptionError, unknown_name
 from rosse.sky import chance
 from rosse.sky.lines import LINES, calzetti, halpha_of, line_ratios, mean_depth, rotation, slab
+from rosse.sky.filters import curve
 from rosse.sky.photometry import distance_modulus, part_mixtures
 from rosse.sky.relations import blackbody
+from rosse.sky.templates import mean_flux
 from rosse.sky.templates import spectra as template_spectra
-from rosse.sky.templates import template_light
 from rosse.surveys import SURVEYS
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ UNIT = 1e-17  # erg/s/cm^2, and per Angstrom for the continuum: the unit in whic
 _AB = 3.6307805477e-20  # erg/s/cm^2/Hz of a source of magnitude 0
 _LIGHT = 2.99792458e18  # Angstrom/s
 _SKY = 20.9  # mag/arcsec^2 of the dark sky in r, here for all wavelengths
+LEAST_STARLIGHT = 0.1  # of the light in r, whatever the lines
 _WINDOW = 70  # pixels to each side in which a line is drawn
 _BRIDGED = 25.0  # Angstrom to each side of a line where the templates, which hold lines themselves, are bridged
 
@@ -107,8 +109,8 @@ def observe_spectra(
     instrument : a name in `SPECTROGRAPHS`.
     seed : of the noise, which depends on it and on the row's `id` only.
     snr : median of signal over noise in a pixel.
-    fibre_mag : (B,) magnitude in SDSS r of the light in the fibre, before the galaxy's dust. Without it all of the
-        galaxy's light is in.
+    fibre_mag : (B,) magnitude in SDSS r of the light in the fibre as seen, lines and all, behind the galaxy's dust.
+        Without it all of the galaxy's light is in: `mag_r`.
 
     Notes
     -----
@@ -124,10 +126,14 @@ def observe_spectra(
     wavelength = (edges[1:] + edges[:-1]) / 2
     magnitude = np.asarray(table["mag_r"], dtype=float)
     seen = magnitude if fibre_mag is None else np.asarray(fibre_mag, dtype=float)
-    truth = continuum(table, wavelength) * 10 ** (-0.4 * seen)[:, None]
-    lines, width, dimming = _line_fluxes(table)
+    z = np.asarray(table["z"], dtype=float)
+    lines, width, dimming = line_fluxes(table)
     lines *= 10 ** (-0.4 * (seen - magnitude))[:, None]
-    _add_lines(truth, known, edges, np.asarray(table["z"], dtype=float), (lines, width))
+    # what the lines hold of the light in r is not starlight; a young dwarf keeps a tenth of it as such
+    bright = 10 ** (-0.4 * seen)
+    stars = np.maximum(bright - _lines_in_r(lines, z), LEAST_STARLIGHT * bright)
+    truth = continuum(table, wavelength) * stars[:, None]
+    _add_lines(truth, known, edges, z, (lines, width))
     sigma = _sigma(truth, wavelength, known, snr)
     rows = torch.from_numpy(np.asarray(table["id"], dtype=np.int64))
     noise = chance.noise(seed, rows, f"spectrum {instrument}", (len(wavelength),)).numpy()
@@ -156,32 +162,44 @@ def line_luminosities(table: Table) -> Array:
 
 
 def continuum(table: Table, wavelength: Array) -> Array:
-    """Starlight behind dust, (B, W), 1e-17 erg/s/cm^2/Angstrom, of objects of magnitude 0 in SDSS r before dust.
+    """Starlight, (B, W), 1e-17 erg/s/cm^2/Angstrom, of objects of magnitude 0 in SDSS r as seen, behind their dust.
 
     Bulge and companion are free of dust, the disc and what lies in it are mixed with it (`lines.slab`).
     """
+    band, _ = curve(SURVEYS["sdss"], "r")
+    light = _starlight(table, np.concatenate([wavelength, band * 10]))
+    # per nm; behind dust, so that `mag_r` means the same in spectra and in images
+    bright = mean_flux(band, light[:, len(wavelength) :], "r")
+    return np.asarray(light[:, : len(wavelength)] / bright[:, None] * (_AB / 10 / UNIT))
+
+
+def _starlight(table: Table, wavelength: Array) -> Array:
+    """Starlight behind dust, (B, W), of arbitrary brightness per unit wavelength."""
     rest, templates = _lineless()
-    z = np.asarray(table["z"], dtype=float)
     weight = part_mixtures(table)
-    reference = template_light(z, SURVEYS["sdss"].select(("r",)))[:, 0]
-    weight = weight / np.einsum("bkt,bt->b", weight, reference)[:, None, None]
+    weight = weight / np.maximum(weight.sum(axis=(1, 2)), 1e-300)[:, None, None]
     clear = weight[:, [0, 6, 7]].sum(axis=1)
     dusty = weight[:, 1:6].sum(axis=1)
     depth = _depth(table)[:, None] * calzetti(rest)
     light = clear @ templates + (dusty @ templates) * slab(depth)
-    out = np.stack([np.interp(wavelength / s, rest, each / s) for s, each in zip(1 + z, light, strict=True)])
-    star = np.isfinite(np.asarray(table["temperature"], dtype=float))
-    if star.any():
-        out[star] = _stars(np.asarray(table["temperature"], dtype=float)[star], wavelength)
-    return np.asarray(out * (_AB / 10 / UNIT))  # templates are per nm, the result is per Angstrom
+    stretch = 1 + np.asarray(table["z"], dtype=float)
+    out = np.stack([np.interp(wavelength / s, rest, each) for s, each in zip(stretch, light, strict=True)])
+    temperature = np.asarray(table["temperature"], dtype=float)
+    star = np.isfinite(temperature)
+    out[star] = blackbody(wavelength / 10, temperature[star, None])
+    return out
 
 
-def _stars(temperature: Array, wavelength: Array) -> Array:
-    from rosse.sky.templates import mean_flux
+def _lines_in_r(flux: Array, z: Array) -> Array:
+    """Flux in SDSS r, (B,), of lines of flux (B, L), 1e-17 erg/s/cm^2, over that of an object of magnitude 0.
 
-    spectrum = blackbody(wavelength / 10, temperature[:, None])
-    fine = np.linspace(300, 1200, 2000)
-    return np.asarray(spectrum / mean_flux(fine, blackbody(fine, temperature[:, None]), "r")[:, None])
+    A line's photons over those of a flat spectrum: Hogg+2002 (astro-ph/0210394), eq. 5.
+    """
+    band, throughput = curve(SURVEYS["sdss"], "r")
+    centre = np.array(list(LINES.values())) * (1 + z[:, None]) / 10
+    through = np.interp(centre, band, throughput, left=0.0, right=0.0)
+    flat = np.trapezoid(throughput / band, band) * _LIGHT / 10  # Hz nm
+    return np.asarray((flux * through * centre).sum(axis=1) * UNIT / (flat * _AB))
 
 
 def _lineless() -> tuple[Array, Array]:
@@ -198,7 +216,7 @@ def _depth(table: Table) -> Array:
     return mean_depth(np.nan_to_num(np.asarray(table["dust_tau"], dtype=float)), tilt)
 
 
-def _line_fluxes(table: Table) -> tuple[Array, Array, Array]:
+def line_fluxes(table: Table) -> tuple[Array, Array, Array]:
     """(B, L) fluxes behind dust, 1e-17 erg/s/cm^2, (B,) widths in km/s and (B,) dimming at 550 nm, mag.
 
     Gas is dimmed 1 / 0.44 times as much as stars are (Calzetti+2000, eq. 3), as by a screen.
