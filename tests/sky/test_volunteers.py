@@ -23,7 +23,7 @@ from rosse.sky.psf import Psf
 from rosse.sky.sight import marginal_snr, seen_axis_ratio, sight, turned
 from rosse.sky.volunteers import TURNOUTS, Turnout, Volunteers, volunteers
 from rosse.surveys import SURVEYS, Survey
-from rosse.tree import Answer, Question, Tree, read_tree
+from rosse.tree import Answer, Question, Tree, read_tree, trees
 
 PARTS = View(bands=("r",), also=Truth(parts=True))
 NEAR = replace(PARTS, frame=128)
@@ -340,8 +340,27 @@ def test_an_answer_of_another_tree_is_the_sum_of_those_that_mean_the_same() -> N
     theirs, ours = opinions(seen, tree).probability, opinions(seen).probability
     yes = theirs[:, tree.columns.index("bar_yes")]
     np.testing.assert_allclose(yes, at("bar_strong", ours) + at("bar_weak", ours))
-    with pytest.raises(OptionError, match="no opinion on something-odd_yes"):
+    with pytest.raises(OptionError, match=r"no opinion on 2 of 11 questions \(something-odd, "):
         opinions(seen, "gz2")
+
+
+def test_every_tree_works_or_says_what_is_missing() -> None:
+    """Without the questions that the message names, a tree works; `gz-decals-dr12` shares its columns' names."""
+    seen = observe(rosse.Population(6, seed=6), "sdss", view=PARTS)
+    ours = opinions(seen)
+    lacking: dict[str, set[str]] = {}
+    assert opinions(seen, "gz-decals").probability.shape == (6, 34)
+    for name in set(trees()) - {"gz-decals"}:
+        with pytest.raises(OptionError, match=r"no opinion on \d+ of \d+ questions") as refused:
+            opinions(seen, name)
+        lacking[name] = set(str(refused.value).split("(")[1].split(")")[0].split(", "))
+    for name in ("gz-decals-dr12", "gz-cosmic-dawn", "gz-euclid", "gz-jwst", "gz-ukidss", "gz2"):
+        full = read_tree(name)
+        tree = full.only(q.name for q in full.questions if q.name not in lacking[name])
+        theirs = opinions(seen, tree).probability  # adds up to one, or it would not be one of Opinions
+        arms = tree.columns.index("has-spiral-arms_yes")
+        np.testing.assert_allclose(theirs[:, arms], at("has-spiral-arms_yes", ours.probability))
+    assert lacking["gz-decals-dr12"] == {"merging"}
 
 
 # --- the real sky -----------------------------------------------------------------------------------------------------

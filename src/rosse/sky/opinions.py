@@ -99,7 +99,7 @@ def opinions(seen: Observation, tree: Tree | str = "gz-decals") -> Opinions:
     Parameters
     ----------
     seen : observation with the images of parts, ``view=View(also=Truth(parts=True))``.
-    tree : whose answers are those of ``gz-decals``, or mean the same as some of them.
+    tree : whose answers are those of ``gz-decals``, have the same columns, or mean the same as some of them.
 
     Examples
     --------
@@ -287,7 +287,10 @@ def _column(truth: Table, name: str, missing: float = 0.0) -> Array:
 
 
 def _for_tree(known: dict[str, Array], tree: Tree) -> Array:
-    """The same for another tree: an answer's probability is that of all answers that mean the same."""
+    """The same for another tree: an answer's probability is that of all answers that mean the same.
+
+    Who would give an answer that the tree does not offer chooses among the others as everyone else does.
+    """
     own = read_tree("gz-decals")
     table = dict(zip(own.columns, np.concatenate([known[q.name] for q in own.questions], 1).T, strict=True))
     if tree.hash == own.hash:
@@ -296,13 +299,19 @@ def _for_tree(known: dict[str, Array], tree: Tree) -> Array:
     met = set()
     for question in own.questions:
         for answer, column in zip(question.answers, question.columns, strict=True):
-            same = answer.same.get(tree.name)
+            same = answer.same.get(tree.name, column)
             if same in out:
                 out[same] += table[column]
                 met.add(same)
-    missing = [column for column in tree.columns if column not in met]
+    missing = [question.name for question in tree.questions if not met.issuperset(question.columns)]
     if missing:
         raise OptionError(
-            f"tree {tree.name}: the virtual sky has no opinion on {missing[0]}; in gz-decals.toml no answer is the same"
+            f"tree {tree.name}: the virtual sky has no opinion on {len(missing)} of {len(tree.questions)} questions "
+            f"({', '.join(missing)}), for not all of their answers mean the same as one of gz-decals; give the tree "
+            "without them, read_tree(...).only(...), or take gz-decals"
         )
-    return np.stack(list(out.values()), 1)
+    probability = np.stack(list(out.values()), 1)
+    for question, here in zip(tree.questions, tree.slices, strict=True):
+        if not question.multiple:
+            probability[:, here] /= probability[:, here].sum(1, keepdims=True)
+    return probability

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rosse.errors import OptionError, unknown_name
 from rosse.sky import chance
-from rosse.sky.lines import LINES, calzetti, halpha_of, line_ratios, mean_depth, rotation, slab
 from rosse.sky.filters import curve
+from rosse.sky.lines import LINES, calzetti, halpha_of, line_ratios, mean_depth, rotation, slab
 from rosse.sky.photometry import distance_modulus, part_mixtures
 from rosse.sky.relations import blackbody
 from rosse.sky.templates import mean_flux
