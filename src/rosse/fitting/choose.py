@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,12 @@ from rosse.cutouts import Cutouts
 from rosse.errors import InputError, OptionError, unknown_name
 from rosse.fitting.evidence import bic, log_evidence
 from rosse.fitting.fit import fit
+from rosse.fitting.given import check_cutouts
 from rosse.fitting.options import FitOptions
 from rosse.fitting.order import in_order, parts, rows_of, unphysical
 from rosse.fitting.result import Fit
 from rosse.light.components import Component
-from rosse.light.model import Model, as_model
+from rosse.light.model import Model, as_model, no_model
 from rosse.status import Status, labels
 from rosse.tables import Column, table_of
 
@@ -155,7 +156,7 @@ class Choice:
 
 def choose_model(
     cutouts: Cutouts,
-    models: Sequence[Component | Model] | Mapping[str, Component | Model],
+    models: Component | Model | Sequence[Component | Model] | Mapping[str, Component | Model],
     *,
     neighbours: Any = None,
     options: FitOptions | None = None,
@@ -183,6 +184,7 @@ def choose_model(
     noise map at its word.
     """
     if not isinstance(cutouts, Cutouts):
+        check_cutouts(cutouts)
         raise OptionError("models are chosen on one set of cutouts; give a Cutouts")
     named = _named(models)
     fits = {}
@@ -199,8 +201,14 @@ def choose_model(
     )
 
 
-def _named(models: Sequence[Component | Model] | Mapping[str, Component | Model]) -> dict[str, Model]:
+def _named(
+    models: Component | Model | Sequence[Component | Model] | Mapping[str, Component | Model],
+) -> dict[str, Model]:
     """Models by name."""
+    if isinstance(models, (Component, Model)):
+        models = [models]
+    if isinstance(models, (str, type)) or not isinstance(models, Iterable):
+        raise OptionError(no_model(models))
     if isinstance(models, Mapping):
         named = {str(name): as_model(model) for name, model in models.items()}
         total = len(models)

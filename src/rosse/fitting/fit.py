@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from rosse.cutouts import Cutouts
 from rosse.errors import OptionError
 from rosse.fitting.batches import Batch, batches, for_each
 from rosse.fitting.counts import check_counts
+from rosse.fitting.given import check_cutouts, check_options
 from rosse.fitting.joint import (
     JointProblem,
     JointSetup,
@@ -38,7 +39,12 @@ from rosse.light.model import Model, as_model
 from rosse.light.profiles import Sersic
 from rosse.status import Status
 
+if TYPE_CHECKING:
+    from rosse.fitting.choose import Choice
+
 log = logging.getLogger(__name__)
+
+Models = Component | Model | Sequence[Component | Model] | Mapping[str, Component | Model]
 
 # Smallest eigenvalue of the correlation-like normal matrix that single-precision pixels can tell from zero.
 SINGULAR_BELOW = 1e-7
@@ -67,14 +73,27 @@ def fit(
 ) -> JointFit: ...
 
 
+@overload
+def fit(
+    cutouts: Cutouts,
+    model: None = None,
+    *,
+    models: Models,
+    neighbours: Any = None,
+    options: FitOptions | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Choice: ...
+
+
 def fit(
     cutouts: Cutouts | Mapping[str, Cutouts],
     model: Component | Model | None = None,
     *,
+    models: Models | None = None,
     neighbours: Any = None,
     options: FitOptions | None = None,
     advance: Callable[[int], None] | None = None,
-) -> Fit | JointFit:
+) -> Fit | JointFit | Choice:
     """Fit a model to each galaxy.
 
     Parameters
@@ -83,6 +102,7 @@ def fit(
         Where bands differ in pixel scale or frame: a dict of such sets by name, e.g. ``{"hst": ..., "hsc": ...}``, of
         the same galaxies (ids in the same order). Sets share lengths, angles and all else, but each has its centre.
     model : a component or a sum of them; a single Sersic profile if None.
+    models : several instead of one, to be compared: the same as `choose_model`, and its result.
     neighbours : other sources in the frames, to be fitted along as Sersic profiles: a table, or a dict of columns, with
         `id` (that of the target) or `row`, and `x`, `y` in pixels of the image; `r_e`, `n`, `q`, `pa`, in the units
         of the fit's table, are where they start. Their pixels must carry weight.
@@ -103,13 +123,30 @@ def fit(
     and galaxies of similar size are fitted together, so padding costs nothing. A sum of two whose answer is suspect (a
     part that is hardly there, very flat or at a bound) is started once more, a galaxy that does not converge twice.
     """
-    options = options or FitOptions()
+    check_cutouts(cutouts)
+    options = check_options(options)
+    if models is not None:
+        return _compare(cutouts, model, models, neighbours=neighbours, options=options, advance=advance)
     whole = as_model(model if model is not None else Sersic())
     if not isinstance(cutouts, Cutouts):
         if neighbours is not None:
             raise OptionError("neighbours came with several sets of cutouts; they can be fitted along in one only")
         return _fit_jointly(dict(cutouts), whole, options, advance)
-    plan = plan_for(whole, cutouts, options)
+    return _fit_one_set(cutouts, whole, neighbours, options=options, advance=advance)
+
+
+def _compare(cutouts: Any, model: object, models: Models, **more: Any) -> Choice:
+    from rosse.fitting.choose import choose_model
+
+    if model is not None:
+        raise OptionError("both model and models came; give one of them")
+    return choose_model(cutouts, models, **more)
+
+
+def _fit_one_set(
+    cutouts: Cutouts, model: Model, neighbours: Any, *, options: FitOptions, advance: Callable[[int], None] | None
+) -> Fit:
+    plan = plan_for(model, cutouts, options)
     if neighbours is not None:
         from rosse.fitting.neighbours import fit_with_neighbours
 

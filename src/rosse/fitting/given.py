@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rosse.cutouts import Cutouts
 from rosse.errors import InputError, OptionError, rows_text
+from rosse.fitting.options import FitOptions
 from rosse.light.components import Component, Parameter
 from rosse.light.model import Model
 
@@ -105,22 +109,46 @@ def check_numbers(
     if kind == "prior" and which and (values <= 0).any():
         raise InputError(f"{what} has a width of {values.min():g}; a positive width is wanted")
     if kind in ("fixed", "start"):
-        low, high = _range(slot)
+        low, high = slot.possible
         bad = ((values < low) | (values > high) | np.isinf(values)).reshape(len(values), -1).any(1)
         if bad.any():
             rows = np.nonzero(bad)[0].tolist()
-            raise InputError(f"{what} is {values[rows[0]]} ({rows_text(rows)}); {low:g} to {high:g} is possible")
+            raise InputError(f"{what} is {values[rows[0]]} ({rows_text(rows)}); {slot.possible_text}")
 
 
-def _range(slot: Parameter) -> tuple[float, float]:
-    """Lowest and highest value in the table's unit."""
-    if slot.name == "q":
-        return slot.lower, 1.0
-    if slot.unit == "flux":
-        return 0.0, float("inf")
-    if slot.unit:
-        return (float(np.finfo(float).tiny) if slot.log else -float("inf")), float("inf")
-    return slot.lower, slot.upper
+def check_cutouts(cutouts: Any) -> None:
+    """Whether galaxies came as galaxies.
+
+    Raises
+    ------
+    InputError
+        The message says how to make `Cutouts` of what came instead.
+    """
+    if isinstance(cutouts, Cutouts):
+        return
+    if isinstance(cutouts, Mapping):
+        wrong = [str(name) for name, some in cutouts.items() if not isinstance(some, Cutouts)]
+        if wrong:
+            raise InputError(f"the set {wrong[0]} is a {type(cutouts[wrong[0]]).__name__}; Cutouts are wanted")
+        return
+    if isinstance(cutouts, (str, Path)):
+        raise InputError(f"a path came ({str(cutouts)!r}); read it first: fit(read_cutouts({str(cutouts)!r}))")
+    hint = "; make them with Cutouts.from_arrays(image, sigma=..., psf=...)" if hasattr(cutouts, "shape") else ""
+    raise InputError(f"a {type(cutouts).__name__} came for the galaxies; Cutouts are wanted{hint}")
+
+
+def check_options(options: Any) -> FitOptions:
+    """The options, the usual ones for None.
+
+    Raises
+    ------
+    OptionError
+        Something else came.
+    """
+    if options is None or isinstance(options, FitOptions):
+        return options or FitOptions()
+    given = ", ".join(f"{k}={v!r}" for k, v in options.items()) if isinstance(options, Mapping) else "..."
+    raise OptionError(f"options came as a {type(options).__name__}; give FitOptions({given})")
 
 
 def _text(names: Any) -> str:
@@ -138,8 +166,10 @@ def model_of(model: Model, rows: NDArray[np.int64], galaxies: int) -> Model:
 
     def part(component: Component) -> Component:
         changed: dict[str, Any] = {
-            name: {key: cut(value) for key, value in getattr(component, name).items()}
-            for name in ("fixed", "start", "prior")
+            name: {
+                key: cut(tuple(value) if name in PAIRS else value) for key, value in getattr(component, name).items()
+            }
+            for name in GIVEN
         }
         return replace(component, **changed)
 

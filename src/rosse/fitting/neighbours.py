@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from rosse.fitting.result import Fit
 from rosse.light.model import Model
 from rosse.light.profiles import Sersic
 from rosse.status import Status
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +98,12 @@ def read_neighbours(table: Any, cutouts: Cutouts) -> Listed:
     """
     from astropy.table import Table
 
-    columns = Table(table)
+    try:
+        columns = Table({str(name): np.asarray(table[name]) for name in table} if hasattr(table, "iloc") else table)
+    except (TypeError, ValueError) as err:
+        raise InputError(
+            f"neighbours came as a {type(table).__name__} ({err}); a table or a dict of columns is wanted"
+        ) from err
     names = columns.colnames
     if not {"x", "y"} <= set(names) or not {"id", "row"} & set(names):
         raise InputError(f"neighbours have the columns {', '.join(names)}; x, y and one of id and row are wanted")
@@ -112,11 +120,18 @@ def read_neighbours(table: Any, cutouts: Cutouts) -> Listed:
             f"{int(unknown.sum())} neighbours belong to no cutout, the first to {key} "
             f"{columns[key][int(np.argmax(unknown))]}; leave them out"
         )
-    values = {name: np.asarray(columns[name], dtype=np.float64) for name in ("x", "y", *SHAPES) if name in names}
+    values = {name: _floats(columns, name) for name in ("x", "y", *SHAPES) if name in names}
     for name, (low, high) in POSSIBLE.items():
         if name in values:  # what a catalogue has for a source that it could not measure
             values[name] = np.where((values[name] > low) & (values[name] < high), values[name], np.nan)
     return Listed(row=row, values=values)
+
+
+def _floats(columns: Table, name: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(columns[name], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"the column {name} of neighbours holds {columns[name].dtype}; numbers are wanted") from None
 
 
 def seen(listed: Listed, cutouts: Cutouts) -> Listed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from rosse.cutouts import Cutouts
+from rosse.errors import InputError, bands_text
 from rosse.fitting.columns import table_columns
 from rosse.fitting.options import FitOptions
 from rosse.fitting.plan import Plan
@@ -74,6 +76,29 @@ class Fit:
     def __len__(self) -> int:
         return len(self.vector)
 
+    def __getitem__(self, rows: Any) -> Fit:
+        """The fit of the chosen galaxies, always of a batch: ``fit[3]`` has one row, ``fit[fit.status == 0]`` many."""
+        from rosse.fitting.order import rows_of
+
+        return rows_of(self, self._index(rows))
+
+    def __iter__(self) -> Iterator[Fit]:
+        return (self[row] for row in range(len(self)))
+
+    def _index(self, rows: Any) -> NDArray[np.int64]:
+        """Numbers (B,) of the chosen galaxies."""
+        if isinstance(rows, torch.Tensor):
+            rows = rows.cpu().numpy()
+        if isinstance(rows, (list, tuple)):
+            rows = np.asarray(rows) if len(rows) else slice(0)  # an empty array is one of floats, which are no index
+        try:
+            return np.atleast_1d(np.asarray(np.arange(len(self))[rows], dtype=np.int64))
+        except IndexError:
+            raise InputError(
+                f"rows {rows!r} came; the fit has {len(self)} galaxies: give numbers from 0 to {len(self) - 1}, "
+                "a slice, or a mask of that length"
+            ) from None
+
     @property
     def free(self) -> int:
         """P, the number of free parameters."""
@@ -118,19 +143,36 @@ class Fit:
 
     def model_images(self, rows: Any = slice(None)) -> torch.Tensor:
         """Best-fit model of the chosen galaxies, (B, C, H, W); NaN where there is none."""
-        cutouts = self.cutouts[rows]
-        local = torch.from_numpy(self.local[rows].reshape(-1, *self.local.shape[1:])).to(cutouts.flux.device)
+        index = self._index(rows)
+        cutouts = self.cutouts[index]
+        if not len(index):
+            return torch.empty_like(cutouts.flux)
+        local = torch.from_numpy(self.local[index]).to(cutouts.flux.device)
         good = torch.isfinite(local).flatten(1).all(1)
         grid = grid_of(cutouts)
         with torch.no_grad():
             images = draw(self.plan.layout, torch.where(good[:, None, None], local, 0.0), grid)
         return torch.where(good[:, None, None, None], images, math.nan)
 
-    def plot(self, row: int = 0) -> Figure:
-        """Image, model, residual and radial profile of one galaxy."""
+    def plot(self, row: int = 0, *, band: int | str | None = None, isophotes: bool = True) -> Figure:
+        """Image, model, residual and radial profile of one galaxy.
+
+        Parameters
+        ----------
+        row : which galaxy.
+        band : name or number of a band; the deepest one if None.
+        isophotes : as in `rosse.fitting.figures.plot_fit`.
+        """
         from rosse.fitting.figures import plot_fit
 
-        return plot_fit(self, row)
+        bands = self.cutouts.bands
+        if isinstance(band, str):
+            if band not in bands:
+                raise InputError(f"there is no band {band!r}; the fit has {bands_text(bands)}")
+            band = bands.index(band)
+        elif band is not None and not 0 <= band < len(bands):
+            raise InputError(f"there is no band {band}; the fit has {bands_text(bands)}, counted from 0")
+        return plot_fit(self, row, band=band, isophotes=isophotes)
 
     def bootstrap(self, rows: Any = None, *, draws: int = 100, seed: int = 0) -> Bootstrap:
         """Errors from fits to resampled pixels; see `rosse.fitting.bootstrap.bootstrap`."""

@@ -10,12 +10,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from rosse.errors import OptionError, unknown_name
+from rosse.errors import OptionError, rows_text, unknown_name
 from rosse.light.psf import FourierGrid
 
 if TYPE_CHECKING:
@@ -67,6 +68,25 @@ class Parameter:
         about = description or f"parameter {name}"
         return cls(name=name, description=about, lower=lower, upper=upper, log=True, start=middle)
 
+    @property
+    def possible(self) -> tuple[float, float]:
+        """Lowest and highest value in the units of the table; what is a size may be anything above 0."""
+        if self.name == "q":
+            return self.lower, 1.0
+        if self.unit == "flux":
+            return 0.0, float("inf")
+        if self.unit:
+            return (float(np.finfo(float).tiny) if self.log else -float("inf")), float("inf")
+        return self.lower, self.upper
+
+    @property
+    def possible_text(self) -> str:
+        """The same for a message: *0.3 to 8 is possible*."""
+        low, high = self.possible
+        if math.isinf(high):
+            return "only what is above 0 is possible" if self.log else "only 0 and above is possible"
+        return f"{low:g} to {high:g} is possible"
+
 
 FLUX = Parameter(name="flux", unit="flux", description="total flux")
 X = Parameter(name="x", unit="pixel", description="fitted centre along x, 0 at the centre of the image's first pixel")
@@ -88,7 +108,7 @@ class Component(ABC):
     fixed : parameters that are not fitted, e.g. ``{"n": 4}``: a number, or one per galaxy. Units are those of the
         table: lengths in arcsec (pixels where the scale is unknown), `pa` in degrees east of north, `x` and `y` in
         pixels of the image.
-    bounds : narrower bounds, e.g. ``{"n": (0.5, 6)}``, in the same units.
+    bounds : narrower bounds, e.g. ``{"n": (0.5, 6)}``, in the same units; each a number, or one per galaxy.
     prior : mean and one-sigma width of what is known beforehand, e.g. ``{"n": (4.0, 0.5)}``, in the same units; each a
         number, one per galaxy, or one per galaxy and band (B, C).
     start : starting values instead of those that the pixels suggest: a number, or one per galaxy, in the same units.
@@ -100,29 +120,80 @@ class Component(ABC):
     name: str = ""
     _: KW_ONLY
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
-    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[ArrayLike, ArrayLike]] = field(default_factory=dict)
     prior: Mapping[str, tuple[ArrayLike, ArrayLike]] = field(default_factory=dict)
     start: Mapping[str, ArrayLike] = field(default_factory=dict)
     bands: Mapping[str, int | str] = field(default_factory=dict)
     own_centre: bool = False
 
     def __post_init__(self) -> None:
-        known = [parameter.name for parameter in self.slots]
-        for mapping in (self.fixed, self.bounds, self.prior, self.start, self.bands):
-            for name in mapping:
-                if name not in known:
-                    raise OptionError(f"{type(self).__name__}: {unknown_name('parameter', name, known)}")
-        for name, (low, high) in self.bounds.items():
-            if not low < high:
-                raise OptionError(f"{type(self).__name__}: bounds of {name} are ({low}, {high}); low < high is wanted")
+        if not isinstance(self.name, str) or (self.name and not self.name.isidentifier()):
+            raise OptionError(f"component name {self.name!r} cannot be a column prefix; use letters, digits and _")
+        self._check_names()
+        for what in ("fixed", "start"):
+            for name, value in getattr(self, what).items():
+                self._numbers(what, name, value)
+        for name, pair in self.prior.items():
+            self._pair("prior", name, pair, "(mean, width)")
+        self._check_bounds()
         for name, freedom in self.bands.items():
             if freedom != FREE and not (isinstance(freedom, int) and freedom >= 0):
                 raise OptionError(
-                    f"{type(self).__name__}: bands of {name} is {freedom!r}; 'free' or the degree of a polynomial "
+                    f"{self._label}: bands of {name} is {freedom!r}; 'free' or the degree of a polynomial "
                     "(0, 1, 2, ...) is wanted"
                 )
-        if self.name and not self.name.isidentifier():
-            raise OptionError(f"component name {self.name!r} cannot be a column prefix; use letters, digits and _")
+
+    def _check_names(self) -> None:
+        known = [parameter.name for parameter in self.slots]
+        for what in ("fixed", "bounds", "prior", "start", "bands"):
+            given = getattr(self, what)
+            if not isinstance(given, Mapping):
+                raise OptionError(f"{self._label}: {what} is {given!r}; a dict by parameter is wanted")
+            for name in given:
+                if name not in known:
+                    raise OptionError(f"{self._label}: {unknown_name('parameter', str(name), known)}")
+
+    @property
+    def _label(self) -> str:
+        """What it is called in messages: ``Sersic('bulge')``."""
+        return f"{type(self).__name__}({self.name!r})" if self.name else type(self).__name__
+
+    def _numbers(self, what: str, name: str, value: Any) -> np.ndarray[Any, Any]:
+        try:
+            return np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise OptionError(
+                f"{self._label}: {what} of {name} is {value!r}; a number, or one for each galaxy, is wanted"
+            ) from None
+
+    def _pair(self, what: str, name: str, pair: Any, wanted: str) -> list[np.ndarray[Any, Any]]:
+        """Both numbers, or both arrays, of what comes in pairs."""
+        try:
+            first, second = [pair] if isinstance(pair, str) else pair
+        except (TypeError, ValueError):
+            raise OptionError(
+                f'{self._label}: {what} of {name} is {pair!r}; a pair is wanted, {what}={{"{name}": {wanted}}}'
+            ) from None
+        return [self._numbers(what, name, each) for each in (first, second)]
+
+    def _check_bounds(self) -> None:
+        """Bounds are pairs in their order, and leave something of what the parameter can be."""
+        slots = {slot.name: slot for slot in self.slots}
+        for name, pair in self.bounds.items():
+            low, high = self._pair("bounds", name, pair, "(low, high)")
+            slot = slots[name]
+            least, most = slot.possible
+            if low.ndim and high.ndim and low.shape != high.shape:
+                raise OptionError(f"{self._label}: bounds of {name} have the shapes {low.shape} and {high.shape}")
+            low, high = (v.reshape(-1) for v in np.broadcast_arrays(low, high))
+            for wrong, why in (
+                (~(low < high), "low < high is wanted"),
+                ((low >= most) | (high <= least), slot.possible_text),
+            ):
+                if wrong.any():
+                    at = int(np.argmax(wrong))
+                    where = f" ({rows_text(np.nonzero(wrong)[0].tolist())})" if len(low) > 1 else ""
+                    raise OptionError(f"{self._label}: bounds of {name} are ({low[at]:g}, {high[at]:g}){where}; {why}")
 
     @property
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -41,6 +42,11 @@ class Model:
     ties: tuple[Tie, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.components, tuple):
+            raise OptionError(f"a model came of {self.components!r}; a tuple of components is wanted")
+        for component in self.components:
+            if not isinstance(component, Component):
+                raise OptionError(no_model(component))
         names = [component.name for component in self.components]
         if not names:
             raise OptionError("a model needs at least one component")
@@ -101,5 +107,25 @@ class Model:
 
 
 def as_model(model: Component | Model) -> Model:
-    """A model of one component, or the model itself."""
+    """A model of one component, or the model itself.
+
+    Raises
+    ------
+    OptionError
+        What came is neither; the message says how to write it.
+    """
     return model if isinstance(model, Model) else Model((model,))
+
+
+def no_model(came: object) -> str:
+    """Text for what came where a component or a model is wanted."""
+    if isinstance(came, type) and issubclass(came, Component):
+        return f"the class {came.__name__} came for a model; call it: {came.__name__}()"
+    if isinstance(came, str):
+        return f"{came!r} came for a model; a component is wanted, e.g. Sersic(), or a sum of them"
+    if isinstance(came, (list, tuple, Mapping)):
+        return (
+            f"a {type(came).__name__} came for a model; to compare several use choose_model(cutouts, [...]), "
+            "to fit a sum write Sersic('bulge') + Exponential('disc')"
+        )
+    return f"{came!r} came for a model; a component is wanted, e.g. Sersic(), or a sum of them"

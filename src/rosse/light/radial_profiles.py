@@ -26,6 +26,12 @@ from rosse.light.slopes import slope_along
 
 Formula = Callable[..., Tensor]
 
+# Columns that a fit's table has beside the parameters of a profile.
+TAKEN = (
+    "id", "ra", "dec", "flux", "mag", "fraction", "x", "y", "q", "pa", "level", "chi2", "chi2_dof", "n_pixels",
+    "flux_in_frame", "neighbours", "noise_factor", "iterations", "status",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, repr=False)
 class RadialProfile(Elliptical):
@@ -121,9 +127,14 @@ class Profile(RadialProfile):
                 f"the first parameter of a Profile is its size, but {self.declared[0].name} is no length; "
                 f"declare it as Parameter.length({self.declared[0].name!r})"
             )
-        taken = [p.name for p in self.declared if p.name in ("flux", "x", "y", "q", "pa", "level")]
-        if taken:
-            raise OptionError(f"parameter name {taken[0]!r} is taken by every component; choose another")
+        names = [p.name for p in self.declared]
+        for i, name in enumerate(names):
+            if not name.isidentifier():
+                raise OptionError(f"parameter name {name!r} cannot be a column; use letters, digits and _")
+            if name in TAKEN or (name.startswith("sigma_") and name.removeprefix("sigma_") in (*TAKEN, *names)):
+                raise OptionError(f"parameter name {name!r} is taken by every component or its table; choose another")
+            if name in names[:i]:
+                raise OptionError(f"parameter {name!r} is declared twice; each needs a name of its own")
         super().__post_init__()
         self._try()
 
@@ -136,17 +147,31 @@ class Profile(RadialProfile):
         return self.function(radius, *values)
 
     def _try(self) -> None:
-        """Whether the function can be called, and what it gives is a profile."""
+        """Whether the function can be called as a fit does, with slopes, and what it gives is a profile."""
         start = [math.log(p.start) if p.log else p.start for p in self.declared]
         radial = torch.tensor([start], dtype=torch.float64)
         try:
             value = self.value(radii(torch.exp(radial[:, 0])), radial)
-        except (TypeError, RuntimeError, AttributeError) as err:
+        except (TypeError, ValueError, IndexError, RuntimeError, AttributeError) as err:
             raise OptionError(
                 f"the function of a Profile cannot be called with a radius and {len(self.declared)} parameters: {err}"
             ) from err
         if not bool(torch.isfinite(value).all()) or bool((value < 0).any()) or not bool((value > 0).any()):
             raise OptionError("the function of a Profile is negative, zero or not finite where its parameters start")
+        try:
+            slopes = self.with_slopes(radii(torch.exp(radial[:, 0])), radial)[0, 1:]
+        except (TypeError, ValueError, IndexError, RuntimeError, AttributeError) as err:
+            raise OptionError(
+                f"the function of a Profile has no derivatives; make it of torch functions only, not NumPy's: {err}"
+            ) from err
+        for parameter, slope in zip(self.declared, slopes, strict=True):
+            if not bool(torch.isfinite(slope).all()):
+                raise OptionError(f"the derivative of a Profile's function by {parameter.name} is not finite")
+        if not bool(slopes[0].any()):
+            raise OptionError(
+                f"{self.declared[0].name} is to be the size of a Profile, but its function does not change with it; "
+                "use it, and only torch functions of it"
+            )
 
 
 @final
