@@ -41,5 +41,5 @@ print(f"status {row['status']}, chi^2 per degree of freedom {row['chi2_dof']:.3f
 for name, true in (("bulge_r_e", 0.8), ("bulge_n", 3.0), ("disc_r_e", 3.0 / np.sqrt(0.6)), ("disc_q", 0.6)):
     print(f"{name:10s} {row[name]:6.3f} +- {row['sigma_' + name]:.3f}   true {true:.3f}")
 for band, true in RATIO.items():
-    fitted = row[f"bulge_flux_{band}"] / (row[f"bulge_flux_{band}"] + row[f"disc_flux_{band}"])
-    print(f"bulge-to-total in {band}: {fitted:.3f}   true {true:.2f}")
+    fitted, sigma = row[f"bulge_fraction_{band}"], row[f"sigma_bulge_fraction_{band}"]
+    print(f"bulge-to-total in {band}: {fitted:.3f} +- {sigma:.3f}   true {true:.2f}")
