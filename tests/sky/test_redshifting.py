@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from rosse.cutouts import Cutouts
 from rosse.errors import InputError, OptionError
-from rosse.sky.noise import Noise, noise_level
+from rosse.sky.noise import Noise, lanczos_kernel, noise_level
 from rosse.sky.psf import Psf, pivot, psf_stamps, survey_psf
 from rosse.sky.redshifting import Target, band_weights, flux_ratio, redshift, size_ratio
 from rosse.surveys import SURVEYS
@@ -176,6 +176,8 @@ def test_sharper_targets_are_refused() -> None:
         redshift(cutouts, Z, Target(z=0.08, bands=("i",)), seen_by="sdss")
     with pytest.raises(OptionError, match="cannot be moved to 0"):
         redshift(cutouts, 0.3, Target(z=0.2, bands=("i",)), seen_by="sdss")
+    with pytest.raises(OptionError, match="noise with a kernel came"):
+        redshift(cutouts, Z, Target(z=TO, noise=Noise(kernel=lanczos_kernel())), seen_by="sdss")
     with pytest.raises(InputError, match="without PSF came"):
         redshift(replace(cutouts, psf=None), Z, Target(z=TO), seen_by="sdss")
 

@@ -21,6 +21,7 @@ from rosse.io import open_packed
 from rosse.sky import shards
 from rosse.sky.observe import View, observe
 from rosse.sky.shards import Shards
+from rosse.surveys import SURVEYS
 
 COMMAND = [sys.executable, "-m", "rosse", "simulate"]
 SMALL = ["--survey", "sdss", "--bands", "g,r,i", "--frame", "32", "--seed", "5"]
@@ -154,15 +155,47 @@ def test_mosaic_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "--centre", "10.5,-3", "--psf-variation", 0.03, "--out", out,
     )  # fmt: skip
     assert "rosse run --config run.toml" in said
+    kinds = pq.read_table(out / "truth.parquet")["kind"].to_pylist()
+    stars = kinds.count("star")
+    assert said.strip().splitlines()[-1].endswith(f"{len(kinds) - stars} galaxies, {stars} stars to r = 20")
     image = rosse.open_mosaic(
         {band: out / f"{band}.fits" for band in "gr"}, ivar={b: out / f"{b}.ivar.fits" for b in "gr"}
     )
     assert image.shape == (128, 128)
 
 
+@pytest.mark.parametrize(("survey", "limit"), [("sdss", 23.7), ("decals", 25.54), ("euclid-vis", None)])
+def test_a_mosaic_is_as_faint_as_its_survey(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], survey: str, limit: float | None
+) -> None:
+    """Depth in r plus 1, whichever bands are wanted; a field that is finished is not made again."""
+    known = SURVEYS[survey]
+    limit = limit or known.depth[0] + 1
+    command = ["--mosaic", "--survey", survey, "--bands", known.bands[0], "--pixels", 64, "--out", tmp_path / "f"]
+    said = inside(capsys, *command)
+    assert f"stars to r = {limit:g}" in said.strip().splitlines()[-1]
+    truth = pq.read_table(tmp_path / "f" / "truth.parquet")
+    faint = np.asarray(truth["mag_r"])[np.asarray(truth["kind"]) == "galaxy"]
+    assert faint.max() <= limit + 1e-6
+    before = (tmp_path / "f" / "truth.parquet").stat().st_mtime_ns
+    assert "made before" in inside(capsys, *command)
+    assert (tmp_path / "f" / "truth.parquet").stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--frame", 0, "--out", "o"], "frame is 0; two sides of 4 pixels or more"),
+        (["--size", 0, "--out", "o"], "size is 0"),
+        (["--scale", 0, "--out", "o"], "scale is 0"),
+        (["--workers", 0, "--out", "o"], "--workers is 0; at least 1 is wanted"),
+        (["--frame", 64, "--size", 12, "--out", "o"], "--frame 64 and --size 12 came; one of the two is wanted"),
+        (["--mosaic", "--pixels", 0, "--out", "o"], "an image of (0, 0) pixels"),
+        (["--mosaic", "--scale", 0, "--out", "o"], "pixels of 0.0 arcsec"),
+        (["--mosaic", "--size", 0, "--out", "o"], "--size is for cutouts"),
+        (["--rotation", 0, "--out", "o"], "--rotation is for a mosaic"),
+        (["--mosaic", "--psf-variation", -1, "--out", "o"], "variation of the PSF's width of -1.0"),
+        (["--mosaic", "--types", "star", "--out", "o"], "types star came for a field; at least one type of galaxies"),
         (["--n", 3], "--out is missing"),
         (["--n", 0, "--out", "o"], "--n is 0; at least 1 is wanted"),
         (["--survey", "lst", "--out", "o"], "unknown survey 'lst'; did you mean 'lsst'?"),

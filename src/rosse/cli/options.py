@@ -208,7 +208,9 @@ class SimulateOptions:
         panel=SKY,
         parse=config.shares,
     )
-    limit: float | None = option("Faintest magnitude in SDSS r; default 17.77.", kind=float, panel=SKY)
+    limit: float | None = option(
+        "Faintest magnitude in SDSS r; default 17.77, of a mosaic: one below the survey's depth.", kind=float, panel=SKY
+    )
     z: Numbers | None = option("Range of redshifts, 0.01,0.25 (the default), or one for all, 0.5.", panel=SKY,
                                parse=config.numbers)  # fmt: skip
     frame: int | None = option("Side of the images, pixels; default 64.", kind=int, panel=IMAGE)

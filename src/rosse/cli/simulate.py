@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 RECORD = "simulate.json"
 N, MOSAIC_SIDE = 1000, 1000
 START = 3  # shards that are made while another process starts
+BELOW = 1.0  # mag by which a mosaic's faintest galaxies are fainter than the survey's depth for point sources
+SDSS_R = 616.6  # nm
 DEEP = (0.01, 3.0)  # redshifts of a mosaic whose limit is faint
 _FOR_CUTOUTS = ("frame", "size", "psf_scatter", "jpeg")
 _FOR_MOSAICS = ("pixels", "centre", "rotation", "psf_variation")
@@ -64,10 +67,27 @@ def simulate(options: SimulateOptions) -> None:
 def _refuse_strangers(options: SimulateOptions) -> None:
     """Options that belong to the other kind of output."""
     strangers = _FOR_CUTOUTS if options.mosaic else _FOR_MOSAICS
-    given = [name for name in strangers if getattr(options, name)]
+    # 0 equals False, but who gives --rotation 0 has given it
+    given = [name for name in strangers if getattr(options, name) is not None and getattr(options, name) is not False]
     if given:
         kind = "cutouts, not for --mosaic" if options.mosaic else "a mosaic: give --mosaic too"
         raise OptionError(f"--{given[0].replace('_', '-')} is for {kind}")
+    if options.frame is not None and options.size is not None:
+        raise OptionError(f"--frame {options.frame} and --size {options.size:g} came; one of the two is wanted")
+    if options.workers is not None and options.workers < 1:
+        raise OptionError(f"--workers is {options.workers}; at least 1 is wanted")
+
+
+def _limit(options: SimulateOptions) -> float | None:
+    """Faintest magnitude, None for the population's own: a mosaic shows what lies a little below its depth in r."""
+    if options.limit is not None or not options.mosaic:
+        return options.limit
+    from rosse.sky.psf import pivot
+    from rosse.surveys import survey
+
+    known = survey(options.survey)
+    nearest = min(range(len(known.bands)), key=lambda i: abs(math.log(pivot(known, known.bands[i]) / SDSS_R)))
+    return round(known.depth[nearest] + BELOW, 2)
 
 
 def _population(options: SimulateOptions, n: int) -> Population:
@@ -81,8 +101,8 @@ def _population(options: SimulateOptions, n: int) -> Population:
         if name not in TYPES:
             raise OptionError("--types: " + unknown_name("type", name, TYPES))
     about: dict[str, Any] = {"mix": mix}
-    if options.limit is not None:
-        about["limit"] = options.limit
+    if (limit := _limit(options)) is not None:
+        about["limit"] = limit
     if options.mosaic:
         about["redshift"] = DEEP
     if isinstance(options.z, float):
@@ -104,7 +124,8 @@ def _shards_of(options: SimulateOptions, directory: Path) -> Shards:
         raise OptionError(f"--n is {n}; at least 1 is wanted")
     wide = options.psf_scatter
     view = View(
-        bands=options.bands or (), frame=options.frame or 64, size=options.size, scale=options.scale,
+        bands=options.bands or (), frame=64 if options.frame is None else options.frame,
+        size=options.size, scale=options.scale,
         scatter=None if wide is None else PsfScatter(width=wide, ellipticity=wide / 3),
         device=launch.device_of(options.device),
     )  # fmt: skip
@@ -163,7 +184,8 @@ def _workers(options: SimulateOptions, shards: int) -> int:
 
 
 def _mosaic_of(options: SimulateOptions) -> Any:
-    from rosse.sky.fields import Pointing
+    from rosse.sky.fields import Pointing, galaxies_only
+    from rosse.sky.mosaic import PsfVariation
     from rosse.surveys import survey
 
     known = survey(options.survey)
@@ -172,29 +194,40 @@ def _mosaic_of(options: SimulateOptions) -> Any:
     if centre is not None and not (isinstance(centre, tuple) and len(centre) == 2):
         raise OptionError(f"--centre is {centre}; two numbers, RA,DEC in degrees, are wanted")
     about: dict[str, Any] = {} if centre is None else {"centre": centre}
-    side = options.pixels or MOSAIC_SIDE
+    side = MOSAIC_SIDE if options.pixels is None else options.pixels
     pointing = Pointing(
-        shape=(side, side), scale=options.scale or known.scale, rotation=options.rotation or 0.0, **about
-    )
-    return pointing, known, _population(options, options.n or 0), options.psf_variation
+        shape=(side, side), scale=known.scale if options.scale is None else options.scale,
+        rotation=options.rotation or 0.0, **about,
+    )  # fmt: skip
+    wide = options.psf_variation
+    variation = None if wide is None else PsfVariation(width=wide, ellipticity=2 * wide / 3)
+    kind = _population(options, options.n or 0)
+    galaxies_only(kind)  # says what is wrong before anything is written
+    return pointing, known, kind, variation
 
 
 def _make_mosaic(job: Any, directory: Path) -> None:
-    from rosse.sky.fields import populate
-    from rosse.sky.mosaic import FieldView, PsfVariation, mosaic
+    import pyarrow.parquet as pq
 
-    pointing, known, population, wide = job
+    from rosse.sky.fields import populate
+    from rosse.sky.mosaic import FieldView, mosaic
+
+    pointing, known, population, variation = job
     start = time.monotonic()
-    variation = None if wide is None else PsfVariation(width=wide, ellipticity=2 * wide / 3)
-    table = populate(population, pointing)
-    field = mosaic(table, pointing, known, seed=population.seed, view=FieldView(variation=variation))
-    field.write(directory)
+    finished = (directory / "run.toml").exists()  # the last file that a field writes
+    if not finished:
+        table = populate(population, pointing)
+        field = mosaic(table, pointing, known, seed=population.seed, view=FieldView(variation=variation))
+        field.write(directory)
+    kinds = pq.read_table(directory / "truth.parquet", columns=["kind"])["kind"].to_pylist()
+    stars = kinds.count("star")
+    took = "made before" if finished else f"in {time.monotonic() - start:.0f} s"
     lines = [
-        ("objects", f"{len(field.truth)} on {pointing.shape[1]} x {pointing.shape[0]} pixels, {known.name} "
-                    f"{', '.join(known.bands)}, in {time.monotonic() - start:.0f} s"),
+        ("field", f"{pointing.shape[1]} x {pointing.shape[0]} pixels, {known.name} {', '.join(known.bands)}, {took}"),
         ("truth", str(directory / "truth.parquet")),
         ("measure it", f"cd {directory} && rosse run --config run.toml"),
-    ]  # fmt: skip
+        ("objects", f"{len(kinds) - stars} galaxies, {stars} stars to r = {population.limit:g}"),
+    ]
     _say(lines)
 
 

@@ -44,8 +44,9 @@ class Dither:
     sky: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.count < 1 or min(self.shift, self.rotation, self.seeing, self.sky) < 0:
-            raise OptionError(f"{self} came; at least one exposure and no negative numbers are wanted")
+        whole = isinstance(self.count, int) and self.count >= 1
+        if not whole or not all(0 <= value < math.inf for value in (self.shift, self.rotation, self.seeing, self.sky)):
+            raise OptionError(f"{self} came; at least one exposure and finite numbers from 0 on are wanted")
 
 
 def expose_dithered(

@@ -45,10 +45,14 @@ class Pointing:
     rotation: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.shape) < 16 or not self.scale > 0 or not abs(self.centre[1]) <= 90:
+        pairs = all(isinstance(pair, tuple) and len(pair) == 2 for pair in (self.shape, self.centre))
+        whole = pairs and all(isinstance(side, int | np.integer) and side >= 16 for side in self.shape)
+        numbers = whole and all(math.isfinite(value) for value in (*self.centre, self.scale, self.rotation))
+        if not numbers or not self.scale > 0 or not abs(self.centre[1]) <= 90:
             raise OptionError(
-                f"an image of {self.shape} pixels of {self.scale} arcsec at {self.centre} came; 16 pixels or more, a "
-                "positive scale and a declination within 90 degrees are wanted"
+                f"an image of {self.shape} pixels of {self.scale} arcsec at {self.centre}, turned by {self.rotation}, "
+                "came; (height, width) of 16 whole pixels or more, a positive scale, (ra, dec) with a declination "
+                "within 90 degrees and a finite rotation are wanted"
             )
 
     @property
@@ -121,7 +125,7 @@ def populate(kind: Population, pointing: Pointing, *, stars: float | None = None
     area = 4 * half[0] * half[1]
     density = stars_per_square_degree(kind.limit) if stars is None else stars
     number = kind.n or _count(kind.seed, "galaxies", galaxies_per_square_degree(kind.limit) * area)
-    tables = [replace(kind, n=number, mix=_galaxies_only(kind)).table()]
+    tables = [replace(kind, n=number, mix=galaxies_only(kind)).table()]
     others = _count(kind.seed, "stars", density * area)
     if others:
         tables.append(replace(kind, n=others, start=kind.start + number, mix={"star": 1.0}).table())
@@ -130,13 +134,19 @@ def populate(kind: Population, pointing: Pointing, *, stars: float | None = None
     return _placed(table, pointing, half)
 
 
-def _galaxies_only(kind: Population) -> dict[str, float]:
+def galaxies_only(kind: Population) -> dict[str, float]:
     """Shares of the types without stars, which have counts of their own, and without spoiled cutouts."""
     shares = kind.mix
     if shares is None:
         natural = type_table(kind, select(kind.limit, kind.redshift, kind.log_mass))[1]
         shares = dict(zip(TYPES, natural.tolist(), strict=True))
-    return {name: share for name, share in shares.items() if name not in ("star", "artefact") and share > 0}
+    galaxies = {name: share for name, share in shares.items() if name not in ("star", "artefact") and share > 0}
+    if not galaxies:
+        raise OptionError(
+            f"types {', '.join(shares)} came for a field; at least one type of galaxies is wanted: its stars have "
+            "counts of their own, and only cutouts are spoiled"
+        )
+    return galaxies
 
 
 def _count(seed: int, what: str, mean: float) -> int:

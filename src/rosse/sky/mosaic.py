@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rosse.errors import InputError, StorageError
+from rosse.errors import InputError, OptionError, StorageError
 from rosse.io.psf_files import FieldPsf
 from rosse.io.psfex import exponents, powers
 from rosse.sky import chance
@@ -48,6 +48,13 @@ class PsfVariation:
 
     width: float = 0.03
     ellipticity: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.width < 0.5 or not 0 <= self.ellipticity < 0.2:
+            raise OptionError(
+                f"a variation of the PSF's width of {self.width} and ellipticity of {self.ellipticity} came; 0 to 0.5 "
+                "and 0 to 0.2 are wanted"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

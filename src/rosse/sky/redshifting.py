@@ -43,7 +43,7 @@ class Target:
     bands : of the survey; empty: all of them.
     frame : (H, W) pixels of the new images.
     psf : of the new images; None: the survey's typical one.
-    noise : of the new images; None: only the old images' noise is left in them.
+    noise : of the new images, without a kernel; None: only the old images' noise is left in them.
     brighter : magnitudes by which the galaxy is made brighter, for galaxies were younger then.
     """
 
@@ -156,6 +156,11 @@ def _check(cutouts: Cutouts, target: Target) -> None:
         raise InputError(f"cutouts without {' and '.join(missing)} came; redshifting needs them")
     if not target.z > 0:
         raise OptionError(f"the redshift to move to is {target.z}; a positive one is wanted")
+    if target.noise is not None and target.noise.kernel is not None:
+        raise OptionError(
+            "noise with a kernel came; the noise that makes up the old images' to the new survey's is independent from "
+            "pixel to pixel here: give Noise() without a kernel"
+        )
 
 
 def _mixing(own: Survey, to: Survey, z: Array, target: Target) -> Array:
