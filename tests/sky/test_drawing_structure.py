@@ -174,6 +174,24 @@ def test_halpha_holds_what_the_star_formation_rate_says() -> None:
     assert float(halpha.double().sum()) == pytest.approx(expected, rel=5e-3)
 
 
+def test_halpha_is_the_line_of_the_spectrum() -> None:
+    """The sum of the map is the flux of the line in a spectrum, behind the same dust."""
+    from rosse.sky.spectra import observe_spectra
+
+    table = rows(
+        row(**(WHOLE | {"dust_tau": 3.0}), log_sfr=0.8),
+        row(**(WHOLE | {"dust_tau": 1.5, "inclination": 60.0}), log_sfr=0.8),
+        row(bulge_share=1.0, log_sfr=-0.5),
+    )
+    table.meta["seed"] = 5
+    halpha = draw(table, SURVEY, frame=201, also=Truth(halpha=True)).halpha
+    assert halpha is not None
+    seen = observe_spectra(table, "desi")
+    assert (seen.attenuation[:2] > 0.5).all()
+    flux = seen.line_flux[:, seen.lines.index("h_alpha")]
+    np.testing.assert_allclose(halpha.double().sum((1, 2)).numpy(), flux, rtol=0.05)
+
+
 def test_results_do_not_depend_on_the_batch() -> None:
     many = rows(
         row(**WHOLE), row(bulge_share=1.0, bulge_boxiness=0.5), row(**WHOLE | {"inclination": 88.0, "dust_lane": 0.5}),

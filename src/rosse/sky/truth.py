@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rosse.sky.columns import PARTS
 from rosse.sky.dust import extinction
 from rosse.sky.layers import Job, clump_light, clumpy, dimmed
-from rosse.sky.photometry import distance_modulus
-from rosse.sky.scene import CLUMPS, DISC, Structure
+from rosse.sky.lines import LINES
+from rosse.sky.scene import CLUMPS, DISC, Structure, mean_transmission
+from rosse.sky.spectra import line_fluxes
 from rosse.tables import Column, build_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 HALPHA = 656.46  # nm, in vacuum
-PER_SFR = 41.27  # log10 of H-alpha, erg/s, per Msun/yr (Kennicutt & Evans 2012, table 1, after Murphy+2011)
-PARSECS_10 = 3.0857e19  # cm
 # How much H-alpha comes with the r-band light of a part, relative to clumps: HII regions shine, old stars do not.
 BRIGHTNESS = {"clumps": 1.0, "arms": 0.25, "ring": 0.25, "disc": 0.03, "tides": 0.03}
 PATCHY = 0.15  # of the disc's light, where the disc is all patches
@@ -32,33 +32,41 @@ def halpha_job(job: Job, table: Table, band: int) -> Job:
     Parameters
     ----------
     job : in the survey's bands.
-    table : with `log_sfr` and `z`.
+    table : with what `spectra.line_fluxes` wants.
     band : whose PSF it will be seen with.
 
     Notes
     -----
-    ``log L(H-alpha) = log SFR + 41.27`` (Kennicutt & Evans 2012, ARA&A 50, 531, table 1), spread over young parts.
+    Together its pixels hold the flux of the line in the galaxy's spectrum, behind its dust (`spectra.line_fluxes`). It
+    is spread over young parts, and dust dims it where there is much of it as it dims their starlight.
     """
-    sfr, z = (
-        np.nan_to_num(np.asarray(table[name], dtype=float), nan=n) for name, n in (("log_sfr", -99.0), ("z", 0.0))
-    )
-    area = 4 * np.pi * (PARSECS_10 * 10 ** (0.2 * distance_modulus(z))) ** 2
-    total = torch.as_tensor(10 ** (sfr + PER_SFR) / area * 1e17).to(job.reference)
+    seen = line_fluxes(table)[0][:, list(LINES).index("h_alpha")]
+    total = torch.as_tensor(seen).to(job.reference)
     weight = (
         torch.tensor([BRIGHTNESS.get(name, 0.0) for name in PARTS]).to(job.reference).expand_as(job.reference).clone()
     )
     weight[:, DISC] += PATCHY * job.galaxies.columns["disorder"]
     light = job.reference * weight
     light[:, CLUMPS] *= job.galaxies.columns["clump_count"] > 0
-    share = light / light.sum(1, keepdim=True).clamp_min(1e-300)
+    # an elliptical has no young part; the little that forms there forms in all of it
+    none = light.sum(1, keepdim=True) <= 0
+    light = torch.where(none, job.reference, light)
+    flux = light / light.sum(1, keepdim=True).clamp_min(1e-300) * total[:, None]
     strength = extinction(torch.full_like(job.extinction[:, :1], HALPHA))
-    return replace(
-        job,
-        fluxes=(share * total[:, None])[..., None],
-        extinction=strength,
-        waves=job.waves[band : band + 1],
-        held=False,
-    )
+    line = replace(job, fluxes=flux[..., None], extinction=strength, waves=job.waves[band : band + 1], held=False)
+    through = _let_through(line)
+    return replace(line, fluxes=line.fluxes / torch.where(total > 0, through / total, 1.0)[:, None, None])
+
+
+def _let_through(job: Job) -> Tensor:
+    """Flux (B,) of one band that leaves the galaxies; that of clumps is the sum over all of them."""
+    structure, flux = Structure(galaxies=job.galaxies), job.fluxes[..., 0]
+    leaving = flux * mean_transmission(structure, job.extinction[:, 0], flux > 0).to(flux)
+    which = clumpy(job)
+    if len(which):
+        _, light = clump_light(job.take(which), structure.take(which))
+        leaving[which, CLUMPS] = light[:, 0].sum(1).to(flux)
+    return leaving.sum(1)
 
 
 def clump_table(job: Job, bands: tuple[str, ...]) -> Table:
