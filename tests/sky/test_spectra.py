@@ -55,7 +55,7 @@ def test_a_spectrum_is_as_bright_as_the_image(table: Any) -> None:
     seen = spectra.observe_spectra(some)
     apart = 22.5 - 2.5 * np.log10(flux) - synthetic_r(seen.wavelength, seen.truth)
     assert np.median(np.abs(apart)) < 0.02
-    assert np.abs(apart).max() < 0.08  # images find the dust's mean by a sum over few places
+    assert np.abs(apart).max() < 0.08
 
 
 def test_dust_reddens_the_starlight(table: Any) -> None:
