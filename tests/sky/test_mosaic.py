@@ -260,5 +260,12 @@ def test_what_cannot_be_is_refused() -> None:
         mosaic(rosse.Population(2).table(), POINTING)
     with pytest.raises(OptionError, match="at least one exposure"):
         Dither(count=0)
+    with pytest.raises(OptionError, match="finite numbers from 0 on"):
+        Dither(seeing=float("nan"))
+    with pytest.raises(OptionError, match=r"PSF.s width of -0\.1"):
+        PsfVariation(width=-0.1)
+    for bad in ({"shape": (64.5, 64)}, {"rotation": float("nan")}, {"scale": float("inf")}, {"centre": (1.0,)}):
+        with pytest.raises(OptionError, match="16 pixels or more"):
+            Pointing(**bad)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="positive factors"):
         mosaic(stars([(5.0, 5.0)]), POINTING, "decals", view=FieldView(sky=(1.0,)))

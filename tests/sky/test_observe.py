@@ -194,6 +194,12 @@ def test_impossible_views_are_refused() -> None:
         View(frame=2)
     with pytest.raises(OptionError, match="scale is -1"):
         View(scale=-1.0)
+    with pytest.raises(OptionError, match="frame is '64'; two sides"):
+        View(frame="64")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="size is '12'; a positive number"):
+        View(size="12")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a Table came; observe wants a Population"):
+        observe(FEW.table(), "sdss")
     with pytest.raises(OptionError, match="part of the view"):
         observe(FEW, "sdss", bands=("r",), view=View())
     with pytest.raises(OptionError, match="unknown survey"):

@@ -298,6 +298,10 @@ def test_sizes_follow_van_der_wel(nearby: Any) -> None:
         ({"n": 5, "z": 9.0}, "z must be within"),
         ({"n": 5, "limit": 100}, "limit must be a magnitude"),
         ({"n": 5, "start": -2}, "start must be an integer from 0 on"),
+        ({"n": 5, "limit": "r"}, "limit must be a magnitude between 5 and 32; got 'r'"),
+        ({"n": 5, "z": "0.5"}, "z must be within 0.0001 and 6; got '0.5'"),
+        ({"n": 5, "mix": {"spiral": "3"}}, "the share of 'spiral' must be a number from 0 on; got '3'"),
+        ({"n": 5, "redshift": ("a", 1)}, "redshift must be a range"),
     ],
 )
 def test_impossible_options(options: dict[str, Any], message: str) -> None:

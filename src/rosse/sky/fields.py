@@ -51,7 +51,7 @@ class Pointing:
         if not numbers or not self.scale > 0 or not abs(self.centre[1]) <= 90:
             raise OptionError(
                 f"an image of {self.shape} pixels of {self.scale} arcsec at {self.centre}, turned by {self.rotation}, "
-                "came; (height, width) of 16 whole pixels or more, a positive scale, (ra, dec) with a declination "
+                "came; (height, width) of 16 pixels or more, a positive scale, (ra, dec) with a declination "
                 "within 90 degrees and a finite rotation are wanted"
             )
 

@@ -62,12 +62,14 @@ class View:
 
     def __post_init__(self) -> None:
         sides = self.frame if isinstance(self.frame, tuple) else (self.frame, self.frame)
-        if len(sides) != 2 or min(sides) < 4:
-            raise OptionError(f"frame is {self.frame}; two sides of 4 pixels or more are wanted")
+        whole = all(isinstance(side, int | np.integer) for side in sides)
+        if len(sides) != 2 or not whole or min(sides) < 4:
+            raise OptionError(f"frame is {self.frame!r}; two sides of 4 pixels or more are wanted")
         for name in ("size", "scale"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise OptionError(f"{name} is {value}; a positive number is wanted")
+            number = isinstance(value, int | float | np.integer | np.floating)
+            if value is not None and not (number and 0 < value < np.inf):
+                raise OptionError(f"{name} is {value!r}; a positive number is wanted")
 
     def survey(self, seen_by: Survey | str) -> Survey:
         """The survey with these bands and this scale."""
@@ -146,6 +148,11 @@ def observe(
     plain = View(bands=tuple(bands), frame=frame, scale=scale, noise=Noise() if noise else None)
     if view is not None and (bands or frame != 64 or scale is not None or not noise):
         raise OptionError("bands, frame, scale and noise are part of the view; give them there")
+    if not isinstance(population, Population):
+        raise InputError(
+            f"a {type(population).__name__} came; observe wants a Population, not its table: for rows of your own see "
+            "rosse.sky.draw.draw"
+        )
     if not len(population):
         raise InputError("a population of no rows cannot be observed")
     telescope = Telescope.of(survey, view or plain)

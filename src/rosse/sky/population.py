@@ -178,16 +178,21 @@ def _check_counts(population: Population) -> None:
             raise OptionError(f"{name} must be {wanted}; got {value!r}")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def _check_ranges(population: Population) -> None:
     for name, least, most in (("redshift", 1e-4, MAX_Z), ("log_mass", 6.0, 13.0)):
         value = getattr(population, name)
-        low, high = value if isinstance(value, Sequence) and len(value) == 2 else (np.nan, np.nan)
+        pair = isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value))
+        low, high = value if pair else (np.nan, np.nan)
         if not least <= low < high <= most:
             raise OptionError(f"{name} must be a range (low, high) within {least:g} and {most:g}; got {value!r}")
-    if population.z is not None and not 1e-4 <= population.z <= MAX_Z:
-        raise OptionError(f"z must be within 0.0001 and {MAX_Z:g}; got {population.z}")
-    if not 5 <= population.limit <= 32:
-        raise OptionError(f"limit must be a magnitude between 5 and 32; got {population.limit}")
+    if population.z is not None and not (_is_number(population.z) and 1e-4 <= population.z <= MAX_Z):
+        raise OptionError(f"z must be within 0.0001 and {MAX_Z:g}; got {population.z!r}")
+    if not (_is_number(population.limit) and 5 <= population.limit <= 32):
+        raise OptionError(f"limit must be a magnitude between 5 and 32; got {population.limit!r}")
 
 
 def _check_mix(mix: Mapping[str, float]) -> None:
@@ -196,7 +201,7 @@ def _check_mix(mix: Mapping[str, float]) -> None:
     for name, share in mix.items():
         if name not in TYPES:
             raise OptionError("mix: " + unknown_name("type", name, TYPES))
-        if not (np.isfinite(share) and share >= 0):
+        if not (_is_number(share) and np.isfinite(share) and share >= 0):
             raise OptionError(f"mix: the share of {name!r} must be a number from 0 on; got {share!r}")
     if not sum(mix.values()) > 0:
         raise OptionError("mix: no type has a share above 0")
