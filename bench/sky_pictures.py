@@ -1,7 +1,7 @@
 """Virtual galaxies as two real sets of SDSS pictures show theirs: framing, stretch, neighbours and noise.
 
 `gz1` imitates the Galaxy Zoo pictures of SDSS's image server: galaxies brighter than r = 17.77, Lupton's stretch, cut
-out of JPEGs on the survey's own pixels and enlarged, of which the middle half is looked at (1.65 Petrosian R90 to
+out of JPEGs on the survey's own pixels and enlarged, of which the middle half is looked at (1.5 Petrosian R90 to
 either side of the centre). `efigi` imitates EFIGI (Baillard+2011): nearby galaxies, STIFF's stretch, frames in
 proportion to D25. The class of a picture is what most of the virtual sky's volunteers say, its Hubble stage stands in
 the table.
@@ -229,7 +229,7 @@ FRAMINGS = {
     "gz1": Framing(
         population={"limit": 17.77, "redshift": (0.01, 0.2)},
         choose=choose_classes,
-        scale=lambda table: 3.3 * r90(table) / SEEN,
+        scale=lambda table: 3.0 * r90(table) / SEEN,
         stretch=lupton,
         neighbours=21.5,
         tiles=True,

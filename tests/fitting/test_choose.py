@@ -121,6 +121,15 @@ def test_bic_and_evidence_are_those_of_a_linear_problem() -> None:
     np.testing.assert_allclose(bic(fit), square - 2 * level * total + count * level**2 + np.log(400), atol=2e-3)
 
 
+def test_a_prior_counts_in_each_band_that_has_a_value_of_its_own() -> None:
+    """Levels of two bands are two problems, whose evidences multiply."""
+    image = 0.05 + np.random.default_rng(6).normal(0, 1.0, (3, 2, 20, 20))
+    model = Sky(prior={"level": (0.0, 0.1)})
+    both = log_evidence(rosse.fit(Cutouts.from_arrays(image, sigma=1.0, bands=("g", "r")), model))
+    each = [log_evidence(rosse.fit(Cutouts.from_arrays(image[:, i], sigma=1.0), model)) for i in range(2)]
+    np.testing.assert_allclose(both, sum(each), atol=2e-3)
+
+
 # --- which is which ------------------------------------------------------------------------------------------------
 
 

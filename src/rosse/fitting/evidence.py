@@ -42,7 +42,7 @@ def log_evidence(fit: Fit) -> Floats:
     given = {slot for slot, _ in fit.plan.values("prior", np.arange(len(fit)))}
     for p, coordinate in enumerate(fit.plan.coordinates):
         slot = fit.plan.layout.slots[coordinate.slot]
-        width[:, p] = np.inf if coordinate.slot in given and not coordinate.degree else _width(fit, p, coordinate, slot)
+        width[:, p] = np.inf if coordinate.slot in given else _width(fit, p, coordinate, slot)
     # with s = 1 / w: det (C^-1 + 12 s s)^-1 = det C / det (1 + 12 s C s)
     width = np.where(known, np.maximum(width, 1e-300), np.inf)
     inverse = 1 / width
@@ -71,17 +71,25 @@ def _width(fit: Fit, p: int, coordinate: Coordinate, slot: Parameter) -> Floats 
 
 
 def _given(fit: Fit) -> Floats:
-    """Logarithm of the model's Gaussian priors (B,) at the best point, as densities in the coordinates of the fit."""
+    """Logarithm of the model's Gaussian priors (B,) at the best point, as densities in the coordinates of the fit.
+
+    What differs between bands has the prior in each of them; a polynomial has fewer coordinates than bands, and is
+    given the mean of their widths.
+    """
     total = np.zeros(len(fit))
-    names = fit.table()
+    names, bands = fit.table(), fit.cutouts.bands
     for slot_at, (mean, width) in fit.plan.values("prior", np.arange(len(fit))):
         slot, column = fit.plan.layout.slots[slot_at], fit.plan.columns[slot_at]
-        if column not in names.colnames:
-            continue
-        value = np.asarray(names[column], dtype=np.float64)
-        gap, sigma = value - mean, width
-        if slot.unit == "angle":
-            gap, sigma = np.radians((gap + 90) % 180 - 90), np.radians(width)
-        density = -0.5 * np.square(gap / sigma) - np.log(sigma * math.sqrt(2 * math.pi))
-        total += np.nan_to_num(density + (np.log(np.abs(value)) if slot.log else 0.0))
+        each = [column] if column in names.colnames else [f"{column}_{band}" for band in bands]
+        share = min(1.0, sum(c.slot == slot_at for c in fit.plan.coordinates) / len(each))
+        for band, name in enumerate(each):
+            if name not in names.colnames:
+                continue
+            value = np.asarray(names[name], dtype=np.float64)
+            own = [v[:, min(band, v.shape[1] - 1)] if v.ndim == 2 else v for v in (mean, width)]
+            gap, sigma = value - own[0], own[1]
+            if slot.unit == "angle":
+                gap, sigma = np.radians((gap + 90) % 180 - 90), np.radians(sigma)
+            scale = np.log(sigma * math.sqrt(2 * math.pi)) - (np.log(np.abs(value)) if slot.log else 0.0)
+            total += np.nan_to_num(-0.5 * np.square(gap / sigma) - share * scale)
     return total

@@ -13,14 +13,14 @@ from rosse.fitting.finish import finish
 from rosse.fitting.joint import JointProblem, JointSetup
 from rosse.fitting.levenberg import Limits, Minimum, minimise
 from rosse.fitting.options import FitOptions
-from rosse.fitting.plan import own_fluxes
+from rosse.fitting.plan import Plan, own_fluxes
 from rosse.fitting.start import FIRST, Trial
 
 ROUGHLY, CLOSELY = 0.5, 0.1  # what is left of chi^2 on fewer pixels; closely before the last steps on all of them
 OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where a fit did not converge
 # A sum of two has several valleys. The first start finds the deepest of 97 in 100 galaxies of GalSim, resolved or not;
-# the second most of the others, which can be told by what they say of themselves (`_doubtful`).
-PAIR_STARTS = (Trial(inner=0.3, outer=1.3), Trial(inner=0.9, outer=0.8, index=2.0))
+# the others most of the rest, which can be told by what they say of themselves (`_doubtful`).
+PAIR_STARTS = (Trial(inner=0.3, outer=1.3), Trial(inner=0.9, outer=0.8, index=2.0), Trial(inner=0.6, outer=3.0))
 LITTLE = 0.15  # a component with less of the light, or flatter than FLAT, may be in the wrong valley
 FLAT = 0.2
 
@@ -51,8 +51,7 @@ def search(setup: JointSetup, levels: list[JointProblem], options: FitOptions) -
     levels : their problem on ever wider pixels, widest first.
     options : how long to look, and how closely.
     """
-    extended = [c for c in setup.plan.model.components if c.scale_radius and not c.own_centre]
-    minimum = _search(setup, levels, options, PAIR_STARTS if len(extended) > 1 else (FIRST,))
+    minimum = _search(setup, levels, options, PAIR_STARTS if len(_radii(setup.plan)) > 1 else (FIRST,))
     for trial in OTHER_STARTS:
         lost = torch.nonzero(~minimum.converged).flatten()
         if not len(lost):
@@ -85,35 +84,30 @@ def _search(setup: JointSetup, levels: list[JointProblem], options: FitOptions, 
 
 def _climb(ladder: list[JointProblem], start: _Start, options: FitOptions) -> Minimum:
     """From the starts to the minimum, over ever more pixels."""
-    vector, steps = _first_steps(ladder[0], start, ROUGHLY if len(ladder) > 2 else CLOSELY)
-    for next_one in ladder[1:-1]:
-        tolerance = CLOSELY if next_one is ladder[-2] else ROUGHLY
-        found = minimise(next_one.evaluate, vector, start.limits, max_iterations=30, tolerance=tolerance)
-        vector, steps = found.vector, steps + found.evaluations
-    last = _finish(ladder[-1], vector, start.limits, options)
-    return last.with_evaluations(last.evaluations + steps)
-
-
-def _first_steps(problem: JointProblem, start: _Start, tolerance: float) -> tuple[Tensor, Tensor]:
-    """Minimum on the first pixels (B, P), of the best start where the first one's is in doubt; and evaluations (B,)."""
-    found = _from(problem, start.vectors[0], start.limits, tolerance)
+    few = ladder[:-1] or ladder
+    found = _approach(few, start.vectors[0], start.limits)
     for vector in start.vectors[1:]:
-        doubtful = torch.nonzero(_doubtful(problem, found)).flatten()
+        doubtful = torch.nonzero(_doubtful(few[0], found)).flatten()
         if len(doubtful):
-            limits = start.limits.rows(doubtful)
-            other = _from(problem.rows(doubtful), vector[doubtful], limits, tolerance)
+            other = _approach([p.rows(doubtful) for p in few], vector[doubtful], start.limits.rows(doubtful))
             found = found.improved(doubtful, other)
-    return found.vector, found.evaluations
+    last = _finish(ladder[-1], found.vector, start.limits, options)
+    return last.with_evaluations(last.evaluations + found.evaluations)
 
 
-def _from(problem: JointProblem, vector: Tensor, limits: Limits, tolerance: float) -> Minimum:
-    vector = with_best_fluxes(vector, problem)
-    found = minimise(problem.evaluate, vector, limits, max_iterations=30, tolerance=tolerance)
-    return found.with_evaluations(found.evaluations + 1)
+def _approach(few: list[JointProblem], vector: Tensor, limits: Limits) -> Minimum:
+    """From one start to the minimum on few pixels, then more of them."""
+    vector, steps = with_best_fluxes(vector, few[0]), torch.ones(len(vector), dtype=torch.int32, device=vector.device)
+    for problem in few:
+        tolerance = CLOSELY if problem is few[-1] else ROUGHLY
+        found = minimise(problem.evaluate, vector, limits, max_iterations=30, tolerance=tolerance)
+        found = found.with_evaluations(found.evaluations + steps)
+        vector, steps = found.vector, found.evaluations
+    return found
 
 
 def _doubtful(problem: JointProblem, found: Minimum) -> Tensor:
-    """Galaxies (B,) with a component that is hardly there, very flat or at a bound, or that went nowhere."""
+    """Galaxies (B,) with a part that is hardly there, very flat, at a bound or inside the inner one, and lost ones."""
     plan = problem.plan
     local = plan.local(found.vector, problem.offset)
     flux = local[..., own_fluxes(plan)]
@@ -121,8 +115,21 @@ def _doubtful(problem: JointProblem, found: Minimum) -> Tensor:
     doubtful = ~found.converged | found.at_bound.any(1) | ~(share.amin(1) > LITTLE)
     for i, slot in enumerate(plan.layout.slots):
         if slot.name == "q":
-            doubtful |= (local[..., i] < math.log(FLAT)).any(1)
+            doubtful |= (-local[..., i].abs() < math.log(FLAT)).any(1)  # q may be that of the minor axis
+    inner, *outer = _radii(plan)
+    for other in outer:
+        doubtful |= (local[..., inner] > local[..., other]).any(1)
     return doubtful
+
+
+def _radii(plan: Plan) -> list[int]:
+    """Slots of the scale radii of the galaxy's extended components."""
+    pairs = zip(plan.model.components, plan.layout.places, strict=True)
+    return [
+        place.start + [slot.name for slot in component.slots].index(component.scale_radius)
+        for component, place in pairs
+        if component.scale_radius and not component.own_centre
+    ]
 
 
 def _finish(problem: JointProblem, vector: Tensor, limits: Limits, options: FitOptions) -> Minimum:
