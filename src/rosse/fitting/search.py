@@ -67,7 +67,7 @@ def _search(setup: JointSetup, levels: list[JointProblem], options: FitOptions, 
     vectors = [setup.plan.vector(guess, levels[0].offset) for guess in guesses]
     limits = setup.limits(vectors[0])
     start = _Start(vectors=[vector.clamp(limits.lower, limits.upper) for vector in vectors], limits=limits)
-    halvings = torch.stack([setup.fits_in(guess) for guess in guesses]).amin(0)
+    halvings = setup.fits_in(guesses[0])
     rows, parts = [], []
     for times in torch.unique(halvings).tolist():
         some = torch.nonzero(halvings == times).flatten()
