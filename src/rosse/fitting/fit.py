@@ -121,7 +121,7 @@ def fit(
     from the inverse of the normal matrix at the optimum, PSF included. The first steps are taken on the middle of the
     frame where a galaxy is small, on wider pixels where it is large. Frames are trimmed to the pixels that carry weight
     and galaxies of similar size are fitted together, so padding costs nothing. A sum of two whose answer is suspect (a
-    part that is hardly there, very flat or at a bound) is started once more, a galaxy that does not converge twice.
+    part that is hardly there, very flat or at a bound) is started twice more, as is a galaxy that does not converge.
     """
     check_cutouts(cutouts)
     options = check_options(options)

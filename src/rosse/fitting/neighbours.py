@@ -99,7 +99,8 @@ def read_neighbours(table: Any, cutouts: Cutouts) -> Listed:
     from astropy.table import Table
 
     try:
-        columns = Table({str(name): np.asarray(table[name]) for name in table} if hasattr(table, "iloc") else table)
+        frame = type(table).__module__.startswith("pandas")
+        columns = Table({str(name): np.asarray(table[name]) for name in table} if frame else table)
     except (TypeError, ValueError) as err:
         raise InputError(
             f"neighbours came as a {type(table).__name__} ({err}); a table or a dict of columns is wanted"
