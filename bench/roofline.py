@@ -102,21 +102,21 @@ def count_fit(cutouts: rosse.Cutouts) -> dict[str, Cost]:
     costs = {ALL: Cost(), FEWER: Cost()}
     whole = math.prod(cutouts.frame)
     originals = [(Problem, "evaluate"), (Problem, "tangent"), (Tangent, "near"), (Problem, "drawn")]
-    inside = [False]
+    within: list[str] = []  # what is being counted: what it calls is part of it
 
     def counting(original: Callable[..., Any], of: type) -> Callable[..., Any]:
         def counted(self: Any, vector: torch.Tensor, *rest: Any) -> Any:
             view = (self if of is Problem else self.problem).view
             cost = costs[ALL if math.prod(view.grid.frame) * view.zoom**2 == whole and view.zoom == 1 else FEWER]
-            if inside[0]:  # of another that is counted
+            if within:
                 return original(self, vector, *rest)
             cost.evaluations += len(vector)
-            inside[0] = True
+            within.append(original.__name__)
             try:
                 with Count(cost):
                     return original(self, vector, *rest)
             finally:
-                inside[0] = False
+                within.clear()
 
         return counted
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rosse.cli import cutouts, launch, screen, summary, tiles
+from rosse.cli import cutouts, launch, results, tiles
 from rosse.cli.options import FitOptions
 
 if TYPE_CHECKING:
-    from rosse.pipeline.run import Report
+    from rosse.pipeline.run import Job
 
 HELP = """Fit cutouts: images of single galaxies with their noise, PSF and mask.
 
@@ -30,33 +28,15 @@ Examples:
 
 def fit(options: FitOptions) -> None:
     """Fit, and print the table or say where it is."""
-    if options.out is not None:
-        report = _fit(options, Path(options.out))
-        _say(report)
-        launch.refuse_failures(report)
-        return
-    with tempfile.TemporaryDirectory(prefix="rosse-") as folder:
-        report = _fit(options, Path(folder))
-        from rosse.store import open_catalogue
-
-        summary.print_rows(open_catalogue(folder))
-        launch.refuse_failures(report)
+    results.keep_or_print(options, options.out, lambda: _job(options), word="fitted")
 
 
-def _fit(options: FitOptions, directory: Path) -> Report:
+def _job(options: FitOptions) -> Job:
     from rosse.pipeline.jobs import file_job
 
-    with screen.watching(directory if options.out is not None else None) as watch:
-        entries = cutouts.entries(options)
-        job = file_job(
-            entries,
-            measuring=launch.fitting_of(options),
-            inputs=cutouts.manifests(options),
-            record=tiles.record_of(options, cutouts.OPTIONS),
-        )
-        return launch.start(job, directory, options, watch)
-
-
-def _say(report: Report) -> None:
-    lines = [*summary.measured(report), *summary.unreadable(report)]
-    summary.show(report, [("galaxies", str(report.rows)), *lines])
+    return file_job(
+        cutouts.entries(options),
+        measuring=launch.fitting_of(options),
+        inputs=cutouts.manifests(options),
+        record=tiles.record_of(options, cutouts.OPTIONS),
+    )

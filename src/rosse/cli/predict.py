@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rosse.cli import cutouts, launch, screen, summary, tiles
+from rosse.cli import cutouts, launch, results, screen, tiles
 from rosse.cli.options import PredictOptions
 from rosse.cli.train import images_of
 from rosse.errors import OptionError
 
 if TYPE_CHECKING:
-    from rosse.pipeline.run import Job, Report
+    from rosse.pipeline.run import Job
     from rosse.store import Catalogue
 
 HELP = """Predict what volunteers would say of galaxies: posteriors of the votes, by a model of rosse train.
@@ -36,29 +35,7 @@ def predict(options: PredictOptions) -> None:
         raise OptionError("--model is missing: give the directory of a model; rosse train makes one")
     if options.plot is not None:
         raise OptionError("--plot is not for predictions")
-    if options.out is not None:
-        out = Path(options.out).expanduser()
-        if out.suffix:
-            raise OptionError(
-                f"--out is {options.out!r}; the directory of a catalogue is wanted: --out {out.stem}, and then "
-                f"rosse export {out.stem} {out.name}"
-            )
-        report = _predict(options, out)
-        lines = [*summary.measured(report, word="predicted"), *summary.unreadable(report)]
-        summary.show(report, [("galaxies", str(report.rows)), *lines])
-        launch.refuse_failures(report)
-        return
-    with tempfile.TemporaryDirectory(prefix="rosse-") as folder:
-        report = _predict(options, Path(folder))
-        from rosse.store import open_catalogue
-
-        _print(open_catalogue(folder))
-        launch.refuse_failures(report)
-
-
-def _predict(options: PredictOptions, directory: Path) -> Report:
-    with screen.watching(directory if options.out is not None else None) as watch:
-        return launch.start(_job(options), directory, options, watch)
+    results.keep_or_print(options, options.out, lambda: _job(options), word="predicted", rows=_print)
 
 
 def _job(options: PredictOptions) -> Job:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rosse.cli import launch, screen, summary, tiles
+from rosse.cli import launch, results, screen, summary, tiles
 from rosse.cli.options import RunOptions
 from rosse.errors import OptionError
 
@@ -40,7 +39,7 @@ def run(options: RunOptions) -> None:
         raise OptionError("--out is missing: give the directory of the catalogue")
     from rosse.pipeline.jobs import field_job
 
-    directory = Path(options.out)
+    directory = results.catalogue_directory(options.out)
     with screen.watching(directory) as watch:
         parts = tiles.tiles_of(options)
         mosaics = tiles.open_tiles(options, parts)

@@ -66,15 +66,6 @@ class Minimum:
         out["evaluations"][rows] = self.evaluations[rows] + other.evaluations
         return Minimum(**out)
 
-    def lower(self, other: Minimum) -> Minimum:
-        """The lower one of two minima of each problem, with the evaluations of both."""
-        better = other.chi2 < self.chi2.nan_to_num(torch.inf)
-        out = {}
-        for f in fields(self):
-            mine, theirs = getattr(self, f.name), getattr(other, f.name)
-            out[f.name] = torch.where(better.view(-1, *(1,) * (mine.ndim - 1)), theirs, mine)
-        return Minimum(**out | {"evaluations": self.evaluations + other.evaluations})
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Limits:
