@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from rosse.shapes.apertures import Ellipses, circle_weights, ellipse_weights, growth
-from rosse.shapes.connected import component_at, components
+from rosse.shapes.connected import component_at, components, summits
 from rosse.shapes.gini import bulge_statistic, gini, m20, merger_statistic
 from rosse.shapes.maps import clipped_mode
-from rosse.shapes.mid import multimode, summits
+from rosse.shapes.mid import multimode
 from rosse.shapes.moments import axes, second_moments
 from rosse.shapes.simplex import minimise
 from rosse.shapes.sky import empty_box

@@ -16,7 +16,7 @@ def smoothness(clumps: Tensor, light: Tensor, area: Tensor, sky: Tensor) -> Tens
     Parameters
     ----------
     clumps, light : (B,) sums of the residual and of the image over the ring from 0.25 to 1.5 Petrosian radii.
-    area : (B,) of that ring, pixels.
+    area : (B,) of that ring, pixels: of all of it, or of what has data, see `rosse.ShapeOptions.whole_ring`.
     sky : (B,) mean residual of a pixel of empty sky.
     """
     return (clumps - area * sky) / light

@@ -1,6 +1,8 @@
-"""Connected pixels, for a batch at once, on any device."""
+"""Connected pixels, for a batch at once, on any device; and the peaks that pixels belong with."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+Floats = NDArray[np.float64]
 NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx)
 
 
@@ -85,3 +88,25 @@ def areas(label: Tensor) -> Tensor:
     counts = torch.zeros(b, height * width + 1, dtype=torch.long, device=label.device)
     counts.scatter_add_(1, label.flatten(1), torch.ones_like(label).flatten(1))
     return counts[:, :-1]
+
+
+def summits(image: Floats) -> NDArray[np.int64]:
+    """Number of the local maximum that the steepest way up leads to, (H, W), over the eight neighbours.
+
+    The regions are those of a watershed of the inverted image: each pixel belongs with the highest of its neighbours.
+    """
+    height, width = image.shape
+    padded = np.pad(image, 1, constant_values=-np.inf)
+    best, way = image.copy(), np.arange(image.size).reshape(height, width)
+    own = way.copy()
+    for dy, dx in itertools.product((-1, 0, 1), repeat=2):
+        there = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+        higher = there > best
+        np.copyto(way, own + (dy * width + dx), where=higher)
+        np.copyto(best, there, where=higher)
+    flat = way.ravel()
+    while True:
+        further = flat[flat]
+        if np.array_equal(further, flat):
+            return flat.reshape(height, width)
+        flat = further

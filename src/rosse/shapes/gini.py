@@ -50,11 +50,11 @@ def m20(image: Tensor, mask: Tensor, fraction: float = 0.2) -> Tensor:
     return torch.where(ratio > 0, ratio.clamp_min(1e-30).log10(), math.nan)
 
 
-def bulge_statistic(g: Tensor, m: Tensor) -> Tensor:
+def bulge_statistic(g: Tensor, m: Tensor, *, factors: tuple[float, float, float] = (-0.693, 4.95, -3.96)) -> Tensor:
     """F(G, M20) = -0.693 M20 + 4.95 G - 3.96, large for bulges (Snyder et al. 2015, MNRAS 454, 1886; eq. 4)."""
-    return -0.693 * m + 4.95 * g - 3.96
+    return factors[0] * m + factors[1] * g + factors[2]
 
 
-def merger_statistic(g: Tensor, m: Tensor) -> Tensor:
+def merger_statistic(g: Tensor, m: Tensor, *, factors: tuple[float, float, float] = (0.139, 0.990, -0.327)) -> Tensor:
     """S(G, M20) = 0.139 M20 + 0.990 G - 0.327, positive for mergers (Snyder et al. 2015; Lotz et al. 2008, eq. 4)."""
-    return 0.139 * m + 0.990 * g - 0.327
+    return factors[0] * m + factors[1] * g + factors[2]

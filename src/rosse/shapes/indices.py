@@ -18,6 +18,9 @@ class Reason(IntEnum):
     CENTRE = 6
     EXCEEDS_FRAME = 7
     UNCALIBRATED = 8
+    UNRESOLVED = 9
+    LOST = 10
+    SKY_LEFT = 11
 
     @property
     def text(self) -> str:
@@ -35,6 +38,9 @@ TEXT = {
     Reason.CENTRE: "the search for the centre did not end",
     Reason.EXCEEDS_FRAME: "the aperture reaches beyond the frame",
     Reason.UNCALIBRATED: "too faint or too small for the correction",
+    Reason.UNRESOLVED: "smoothed by a single pixel, so that it is 0 whatever the galaxy",
+    Reason.LOST: "too many pixels of its middle are left out",
+    Reason.SKY_LEFT: "the sky was not taken off, or is light of the galaxy",
 }
 
 

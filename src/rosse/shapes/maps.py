@@ -13,7 +13,7 @@ from rosse.shapes.order import ordered
 from rosse.shapes.smoothing import both_ways, boxcar, smooth
 from rosse.shapes.stamps import Stamps
 
-CLIP, INNER, OUTER = 3.0, 10, 100  # sigmas; rounds about the median, and about the mode
+INNER, OUTER = 10, 100  # rounds of clipping about the median, and about the mode
 Sums = tuple[Tensor, Tensor]
 
 
@@ -30,26 +30,26 @@ def gini_map(stamps: Stamps, smoothed: Tensor, threshold: Tensor) -> Tensor:
 def shape_map(stamps: Stamps, ellipses: Ellipses, inner: Tensor, box: Tensor, options: ShapeOptions) -> Tensor:
     """Pixels (B, N, N) of shape asymmetry (Pawlik et al. 2016, sect. 3.1).
 
-    The image smoothed by a boxcar, at least one sigma above the sky's mode, connected to its
-    brightest pixel. The sky is that of a circular ring from `inner` (B,) pixels to twice that; where fewer of its
-    pixels than a whole box of sky has lie in the stamp, that of the box (B, N, N).
+    The image smoothed by a boxcar, at least one sigma above the sky's mode, connected to its brightest pixel. The sky
+    is that of a circular ring from `inner` (B,) pixels on, after Rodriguez-Gomez et al. (2019); the paper's is from 20
+    to 40 FWHM. Where fewer of its pixels than a whole box of sky has lie in the stamp, it is that of the box (B, N, N).
     """
     image = stamps.image
     s = elliptical_radius(image, Ellipses.circles(ellipses.x, ellipses.y))
     radius = inner.to(s.dtype)[:, None, None]
-    ring = (s > radius) & (s < 2 * radius) & ~stamps.bad
+    ring = (s > radius) & (s < options.ring_shape * radius) & ~stamps.bad
     few = ring.sum((1, 2)) < options.sky_box**2
-    return _outline(stamps, torch.where(few[:, None, None], box, ring), options.boxcar_shape)
+    return _outline(stamps, torch.where(few[:, None, None], box, ring), options)
 
 
-def _outline(stamps: Stamps, sky: Tensor, width: int) -> Tensor:
-    """Pixels of the smoothed image at least one sigma above the mode of the pixels of `sky`, around the brightest."""
+def _outline(stamps: Stamps, sky: Tensor, options: ShapeOptions) -> Tensor:
+    """Pixels of the smoothed image that stand out from the mode of the pixels of `sky`, around the brightest."""
     image, side = stamps.image, stamps.image.shape[1]
-    mode, sigma = clipped_mode(image, sky)
-    widths = torch.full_like(mode, float(width))
+    mode, sigma = clipped_mode(image, sky, clip=options.clip_shape)
+    widths = torch.full_like(mode, float(options.boxcar_shape))
     rows, columns = both_ways(lambda extent: boxcar(widths, extent, side), stamps.height, stamps.width)
     smoothed = smooth(image, rows, columns)
-    above = (smoothed >= (mode + sigma)[:, None, None]) & stamps.inside
+    above = (smoothed >= (mode + options.threshold_shape * sigma)[:, None, None]) & stamps.inside
     return component_at(above, *_brightest(smoothed, stamps))
 
 
@@ -59,8 +59,10 @@ def _brightest(image: Tensor, stamps: Stamps) -> tuple[Tensor, Tensor]:
     return at % image.shape[2], torch.div(at, image.shape[2], rounding_mode="floor")
 
 
-def clipped_mode(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mode and standard deviation (B,) of the pixels of a mask, clipped at three sigma about the mode.
+def clipped_mode(
+    image: Tensor, mask: Tensor, *, clip: float = 3.0, factors: tuple[float, float] = (2.5, -1.5)
+) -> tuple[Tensor, Tensor]:
+    """Mode and standard deviation (B,) of the pixels of a mask, clipped at `clip` sigma about the mode.
 
     The mode is 2.5 median - 1.5 mean of pixels that are themselves clipped about their median (Bertin & Arnouts 1996,
     sect. 3). What a clipping leaves is a stretch of the sorted pixels, so that they are sorted once.
@@ -73,22 +75,22 @@ def clipped_mode(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         inner = (first, stop)
         for _ in range(INNER):
             median, _, sigma = _moments(values, sums, *inner)
-            inner, same = _clip(values, median, sigma, *inner)
+            inner, same = _clip(values, (median, clip * sigma), *inner)
             if same:
                 break
         median, mean, _ = _moments(values, sums, *inner)
         sigma = _moments(values, sums, first, stop)[2]
-        (first, stop), same = _clip(values, 2.5 * median - 1.5 * mean, sigma, first, stop)
+        (first, stop), same = _clip(values, (factors[0] * median + factors[1] * mean, clip * sigma), first, stop)
         if same:
             break
     median, mean, sigma = _moments(values, sums, first, stop)
-    return (2.5 * median - 1.5 * mean)[:, 0], sigma[:, 0]
+    return (factors[0] * median + factors[1] * mean)[:, 0], sigma[:, 0]
 
 
-def _clip(values: Tensor, about: Tensor, sigma: Tensor, first: Tensor, stop: Tensor) -> tuple[Sums, bool]:
-    """What is left of sorted values from first to stop, and whether that is all of them."""
-    low = torch.searchsorted(values, about - CLIP * sigma)
-    high = torch.searchsorted(values, about + CLIP * sigma, right=True)
+def _clip(values: Tensor, about: Sums, first: Tensor, stop: Tensor) -> tuple[Sums, bool]:
+    """What is left of sorted values from first to stop around a middle, and whether that is all of them."""
+    low = torch.searchsorted(values, about[0] - about[1])
+    high = torch.searchsorted(values, about[0] + about[1], right=True)
     low, high = torch.maximum(first, low), torch.minimum(stop, high)
     return (low, high), torch.equal(low, first) and torch.equal(high, stop)
 

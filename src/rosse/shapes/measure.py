@@ -20,6 +20,7 @@ from rosse.shapes.turned import Flipped, Holes, difference
 
 Values = dict[str, Tensor]
 Turn = tuple[Flipped, Holes]  # stamps turned about their middles, and where they have no data
+MOST_ELONGATED = 20.0  # of the ellipses' axes: further out than that only a few pixels lie within the stamp
 FLUXES = ("flux_petro", "flux_petro_circle", "flux_kron", "sky_mean", "sky_sigma")
 
 
@@ -58,12 +59,13 @@ def measure(stamps: Stamps, options: ShapeOptions) -> tuple[Values, dict[str, Te
     values |= {"x": centre[:, 0], "y": centre[:, 1], "centre_found": ended.double()}
     values |= _axes(own, centre[:, 0], centre[:, 1], "")
     ellipses = Ellipses(
-        x=centre[:, 0], y=centre[:, 1], elongation=values["elongation"].clamp(1, 20), theta=values["theta"]
+        x=centre[:, 0], y=centre[:, 1], elongation=values["elongation"].clamp(1, MOST_ELONGATED), theta=values["theta"]
     )
     circles = Ellipses.circles(ellipses.x, ellipses.y)
     wide = reach * float(ellipses.elongation.nan_to_num(1.0).max())
     curves = growth(stamps.image, circles, reach, ~stamps.bad), growth(stamps.image, ellipses, wide, ~stamps.bad)
     values |= _radii(stamps, *curves, ellipses.elongation, options)
+    values["lost"] = _lost(stamps, circles, values["r50"])
     values |= _smoothness(stamps, centre, values["r_petro"], sky, options)
     gini_values, gini_map = _gini(stamps, replace(ellipses, x=x, y=y), values["a_petro"], options)
     values |= gini_values
@@ -149,6 +151,12 @@ def _radii(stamps: Stamps, circles: Curve, ellipses: Curve, elongation: Tensor, 
     return out
 
 
+def _lost(stamps: Stamps, circles: Ellipses, radius: Tensor) -> Tensor:
+    """Part (B,) of the pixels within a radius (B,), of those within the stamp, that have no weight."""
+    near = (elliptical_radius(stamps.image, circles) <= radius[:, None, None]) & stamps.inside
+    return (near & stamps.lost).sum((1, 2)).double() / near.sum((1, 2)).clamp_min(1)
+
+
 def _asymmetries(
     stamps: Stamps, turn: Turn, ellipses: Ellipses, *, radius: Tensor, sky: Sky, outline: Values, shape: Tensor
 ) -> Values:
@@ -189,8 +197,10 @@ def _smoothness(stamps: Stamps, centre: Tensor, radius: Tensor, sky: Sky, option
     outer, inner = (_circle(stamps, centre, f * radius) for f in (options.extent_cas, options.smoothing_cas))
     ring = outer - inner
     level = _sky_residual(stamps, width, sky)
-    area = torch.where(stamps.bad & stamps.inside, 0.0, ring)
+    area = torch.where(stamps.bad, 0.0, ring)
     found, light, area = (v.flatten(1).sum(1, dtype=torch.float64) for v in (ring * rest, ring * stamps.image, area))
+    if options.whole_ring:
+        area = math.pi * (options.extent_cas**2 - options.smoothing_cas**2) * radius.square()
     return {"smoothness": clumps.smoothness(found, light, area, level)}
 
 
@@ -217,7 +227,7 @@ def _gini(stamps: Stamps, ellipses: Ellipses, radius: Tensor, options: ShapeOpti
     area = ellipses.area(a + half) - ellipses.area(a - half)  # what lies beyond the stamp is dark
     edge = (ring * smoothed).flatten(1).sum(1, dtype=torch.float64) / area
     mask = maps.gini_map(stamps, smoothed, edge)
-    g, m = gini.gini(stamps.image, mask), gini.m20(stamps.image, mask)
+    g, m = gini.gini(stamps.image, mask), gini.m20(stamps.image, mask, options.fraction_m20)
     light = mask & (stamps.image >= 0)
     noise = stamps.variance.sqrt()
     ratio = torch.where(light, stamps.image / noise.clamp_min(1e-30), 0.0).sum((1, 2)) / light.sum((1, 2))
@@ -227,6 +237,7 @@ def _gini(stamps: Stamps, ellipses: Ellipses, radius: Tensor, options: ShapeOpti
         "gini_m20_bulge": gini.bulge_statistic(g, m),
         "gini_m20_merger": gini.merger_statistic(g, m),
         "snr_pixel": ratio.double(),
+        "gini_fills": (mask | stamps.bad | ~stamps.inside).flatten(1).all(1).double(),
     }, mask
 
 
@@ -249,9 +260,12 @@ def _shape(
 
 
 def _kron(stamps: Stamps, ellipses: Ellipses, curve: Curve, values: Values, options: ShapeOptions) -> Values:
-    """Kron (1980) aperture as in SExtractor: 2.5 times the first moment of radius within six of the moments' axes."""
+    """Kron (1980) aperture as in SExtractor (Bertin & Arnouts 1996): 2.5 times the mean radius, weighted by light.
+
+    The mean radius is that within six of the second moments' axes.
+    """
     s = elliptical_radius(stamps.image, ellipses)
-    light = torch.where(s <= 6 * values["a_moment"][:, None, None], stamps.image, 0.0)
+    light = torch.where(s <= options.kron_reach * values["a_moment"][:, None, None], stamps.image, 0.0)
     mean = ((s * light).sum((1, 2)) / light.sum((1, 2))).double()
     a = torch.maximum(options.kron_factor * mean, options.kron_minimum * values["a_moment"])
     return {"a_kron": a, "flux_kron": curve.at(a[:, None])[:, 0]}

@@ -6,7 +6,6 @@ rectangle around its segment.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -15,14 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rosse.shapes.connected import summits
 from rosse.shapes.options import ShapeOptions
+from rosse.shapes.smoothing import TRUNCATE
 from rosse.shapes.stamps import Stamps, bounds
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 FINEST = 1600  # quantiles that are tried at most where no level parts a galaxy in two
 REACH, NEAR = 2.0, 200  # steps, levels
-MARGIN = 6  # pixels around the segment: a Gaussian of one pixel ends at four
 EIGHT = np.ones((3, 3), dtype=int)
 WITHIN = np.zeros((3, 3, 3), dtype=int)  # neighbours in one image of a stack
 WITHIN[1] = 1
@@ -33,23 +33,35 @@ def mid(stamps: Stamps, otherwise: Tensor, options: ShapeOptions) -> tuple[dict[
 
     `otherwise` (B, N, N) are the maps where the galaxy's own segment ends before the level of the map is reached.
     """
-    low, stop = (v.tolist() for v in bounds(stamps.segment))
     light = torch.where(stamps.segment & ~stamps.bad, stamps.image, 0.0).clamp_min_(0).cpu().numpy()
     segment, other = (m.cpu().numpy() for m in (stamps.segment & ~stamps.bad, otherwise))
     found = np.full((3, len(light)), math.nan)
     whole = np.zeros(light.shape, dtype=bool)
-    for i, ((x, y), (x_stop, y_stop)) in enumerate(zip(low, stop, strict=True)):
+    for i, box in enumerate(_boxes(stamps, options)):
         if segment[i].any() and light[i].any():
             # of a map that is not the segment's, the segment's light is all that counts
-            box = np.s_[max(y - MARGIN, 0) : y_stop + MARGIN, max(x - MARGIN, 0) : x_stop + MARGIN]
             galaxy = _Galaxy(light=light[i][box].astype(np.float64), segment=segment[i][box])
-            mask = galaxy.map(other[i][box], eta=options.eta, width=options.boxcar_mid)
-            found[:, i] = _indices(np.where(mask, galaxy.light, 0.0), galaxy.segment, mask, options)
-            whole[i][box] = mask
+            own = galaxy.map(eta=options.eta, width=options.boxcar_mid)
+            if own is None:
+                whole[i] = other[i]
+            else:
+                whole[i][box] = own
+            on_map = np.where(whole[i][box], galaxy.light, 0.0)
+            found[:, i] = _indices(on_map, galaxy.segment, int(whole[i].sum()), options)
     values = torch.from_numpy(found).to(stamps.image.device)
     return dict(zip(("multimode", "intensity", "deviation"), values, strict=True)), torch.from_numpy(whole).to(
         stamps.image.device
     )
+
+
+def _boxes(stamps: Stamps, options: ShapeOptions) -> list[tuple[slice, slice]]:
+    """Rectangles around the segments, as far from them as smoothing reaches, within the stamps' extents."""
+    margin = max(math.ceil(TRUNCATE * options.sigma_mid), options.boxcar_mid) + 2
+    low, stop = bounds(stamps.segment)
+    low = (low - margin).clamp_min(0)
+    stop = torch.minimum(stop + margin, torch.stack([stamps.width, stamps.height], 1))
+    pairs = zip(low.tolist(), stop.tolist(), strict=True)
+    return [(slice(y, y_stop), slice(x, x_stop)) for (x, y), (x_stop, y_stop) in pairs]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,8 +71,8 @@ class _Galaxy:
     light: Floats
     segment: Mask
 
-    def map(self, otherwise: Mask, *, eta: float, width: int) -> Mask:
-        """Pixels of multimode, intensity and deviation (Freeman et al. 2013, sect. 4.3).
+    def map(self, *, eta: float, width: int) -> Mask | None:
+        """Pixels of multimode, intensity and deviation (Freeman et al. 2013, sect. 4.3); None where they are undefined.
 
         The clump around the brightest pixel above the quantile at which its faintest pixels are `eta` times as bright
         as its mean, made smooth by a boxcar of `width` pixels; of that again the clump of the brightest pixel.
@@ -80,7 +92,7 @@ class _Galaxy:
             return level / float(self.light[main].mean()) - eta
 
         if excess(0.0) > 0:
-            return otherwise
+            return None
         quantile = optimize.brentq(excess, 0.0, 1.0, xtol=1 / len(values))
         smoothed = ndimage.uniform_filter(clump(quantile)[0].astype(np.float64), width) > 0.5
         smoothed[brightest] = True
@@ -88,15 +100,17 @@ class _Galaxy:
         return np.asarray(label == label[brightest])
 
 
-def _indices(light: Floats, segment: Mask, mask: Mask, options: ShapeOptions) -> tuple[float, float, float]:
-    """M, I and D of the light (H, W) on a map."""
+def _indices(light: Floats, segment: Mask, area: int, options: ShapeOptions) -> tuple[float, float, float]:
+    """M, I and D of the light (H, W) on a map of `area` pixels, 0 elsewhere."""
     from scipy import ndimage
 
     smoothed = ndimage.gaussian_filter(light, options.sigma_mid)
     values = np.sort(light[segment])
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(light.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return math.nan, math.nan, math.nan
     own = light[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return (multimode(own, values, options.levels_mid), *intensity_and_deviation(light, smoothed, int(mask.sum())))
+    return (multimode(own, values, options.levels_mid), *intensity_and_deviation(light, smoothed, area))
 
 
 def multimode(light: Floats, values: Floats, levels: int) -> float:
@@ -164,25 +178,3 @@ def intensity_and_deviation(light: Floats, smoothed: Floats, area: int) -> tuple
     x = light.sum(0) @ np.arange(light.shape[1]) / total
     y = light.sum(1) @ np.arange(light.shape[0]) / total
     return float(second / first), math.sqrt(math.pi / area) * math.hypot(x - peak_x, y - peak_y)
-
-
-def summits(image: Floats) -> NDArray[np.int64]:
-    """Number of the local maximum that the steepest way up leads to, (H, W), over the eight neighbours.
-
-    The regions are those of a watershed of the inverted image: each pixel belongs with the highest of its neighbours.
-    """
-    height, width = image.shape
-    padded = np.pad(image, 1, constant_values=-np.inf)
-    best, way = image.copy(), np.arange(image.size).reshape(height, width)
-    own = way.copy()
-    for dy, dx in itertools.product((-1, 0, 1), repeat=2):
-        there = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-        higher = there > best
-        np.copyto(way, own + (dy * width + dx), where=higher)
-        np.copyto(best, there, where=higher)
-    flat = way.ravel()
-    while True:
-        further = flat[flat]
-        if np.array_equal(further, flat):
-            return flat.reshape(height, width)
-        flat = further

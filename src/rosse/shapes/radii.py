@@ -27,18 +27,19 @@ def petrosian_ratio(curve: Curve, radius: Tensor, *, annulus: float) -> Tensor:
 def petrosian_radius(curve: Curve, largest: Tensor, *, eta: float, annulus: float) -> Tensor:
     """Smallest radius (B,), pixels, at which the ratio falls to `eta`; NaN where it does not within `largest` (B,).
 
-    The ratio is not monotonic in an image with noise or neighbours; the first of `TRIALS` radii at which it is below
-    `eta` brackets the root, as in Rodriguez-Gomez et al. (2019).
+    NaN as well where it is below from the start: such a source is all in one pixel, and what comes after is noise. The
+    ratio is not monotonic in an image with noise or neighbours; the first of `TRIALS` radii at which it is below `eta`
+    brackets the root, as in Rodriguez-Gomez et al. (2019).
     """
     steps = torch.linspace(0, 1, TRIALS, dtype=largest.dtype, device=largest.device)
     trial = annulus + steps * (largest - annulus)[:, None]
-    above = petrosian_ratio(curve, trial, annulus=annulus) > eta
+    above = ~(petrosian_ratio(curve, trial, annulus=annulus) <= eta)  # within a hole there is no ratio yet
     high = (~above & (above.cumsum(1) > 0)).int().argmax(1)
-    found = high > 0
+    found = (high > 0) & above[:, 0]
     ends = [trial.gather(1, (high - i).clamp_min(0)[:, None]) for i in (1, 0)]
 
     def too_small(radius: Tensor) -> Tensor:
-        return petrosian_ratio(curve, radius, annulus=annulus) > eta
+        return ~(petrosian_ratio(curve, radius, annulus=annulus) <= eta)
 
     root = first_end(too_small, ends[0], ends[1])
     return torch.where(found, root, math.nan)
@@ -70,6 +71,6 @@ def radius_of_fraction(curve: Curve, total_radius: Tensor, fraction: float) -> T
     return torch.where((total[:, 0] > 0) & torch.isfinite(total_radius), root, math.nan)
 
 
-def concentration(r20: Tensor, r80: Tensor) -> Tensor:
+def concentration(r20: Tensor, r80: Tensor, *, factor: float = 5.0) -> Tensor:
     """C = 5 log10(r80 / r20) (Bershady, Jangren & Conselice 2000; Lotz et al. 2004, eq. 6)."""
-    return 5 * torch.log10(r80 / r20)
+    return factor * torch.log10(r80 / r20)

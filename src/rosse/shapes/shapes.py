@@ -22,7 +22,9 @@ from rosse.shapes.segment import TARGET, given_segments, made_segments
 from rosse.shapes.stamps import Stamps, cut, extents
 
 Floats = NDArray[np.float64]
-EXTRA = ("theta", "sky_mean", "sky_sigma", "sky_box", "centre_found", "outside")
+EXTRA = (
+    "theta", "sky_mean", "sky_sigma", "sky_box", "centre_found", "outside", "lost", "gini_fills"
+)  # fmt: skip
 NAMES = (*(name for name in INDICES if name != "pa"), *EXTRA)
 
 
@@ -86,7 +88,7 @@ def measure_shapes(
         options=options,
         values=values,
         sigma=None if sigma is None else sigma | {"pa": sigma["theta"]},
-        reasons=reasons({"pa": values["theta"], **values}, seen=seen, found=found),
+        reasons=reasons({"pa": values["theta"], **values}, seen=seen, found=found, options=options),
     )
 
 
@@ -102,10 +104,7 @@ def _segments(flux: Tensor, ivar: Tensor, segments: ArrayLike | Tensor | None, o
     if segments is not None:
         shape = (int(flux.shape[0]), int(flux.shape[1]), int(flux.shape[2]))
         return given_segments(segments, shape, flux.device)
-    parts = [
-        made_segments(f, w, threshold=options.threshold, smoothing=options.smoothing, min_pixels=options.min_pixels)
-        for f, w in zip(torch.split(flux, 32), torch.split(ivar, 32), strict=True)
-    ]
+    parts = [made_segments(f, w, options) for f, w in zip(torch.split(flux, 32), torch.split(ivar, 32), strict=True)]
     return torch.cat(parts) if parts else torch.zeros(flux.shape, dtype=torch.long, device=flux.device)
 
 

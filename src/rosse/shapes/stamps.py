@@ -20,7 +20,7 @@ class Stamps:
     variance : (B, N, N) of a pixel, over the square of `unit`; 0 where there are no data.
     bad : (B, N, N) no data: masked, another source, an outlier, or beyond the stamp.
     taken : (B, N, N) not sky: the galaxy, or no data for another reason than that it is an outlier.
-    segment : (B, N, N) pixels of the galaxy.
+    segment : (B, N, N) pixels of the galaxy that carry weight.
     height, width : (B,) extent, pixels.
     corner : (B, 2) x and y of the stamp's first pixel in the cutout.
     unit : (B,) a power of two near the brightest pixel: squares of any survey's fluxes then fit into single precision.
@@ -40,6 +40,11 @@ class Stamps:
     def diagonal(self) -> Tensor:
         """Length (B,) of the diagonal, pixels."""
         return torch.hypot(self.height.double(), self.width.double())
+
+    @property
+    def lost(self) -> Tensor:
+        """Pixels (B, N, N) within the extent without weight or of another source; outliers do not count."""
+        return self.taken & ~self.segment & self.inside
 
     @property
     def inside(self) -> Tensor:
@@ -101,7 +106,7 @@ def cut(
     def inner(whole: Tensor) -> Tensor:
         return part(whole)[:, 1:-1, 1:-1]
 
-    around, weight, label = part(flux), inner(ivar), inner(labels)
+    around, weight, label = part(torch.where(ivar > 0, flux, 0.0)), inner(ivar), inner(labels)
     taken = ~inside | (weight <= 0) | (label != SKY)
     bad = taken & ~(inside & (weight > 0) & (label == TARGET))
     if outlier > 0:
@@ -114,7 +119,7 @@ def cut(
         variance=torch.where(bad, 0.0, sigma.square()).float(),
         bad=bad,
         taken=taken,
-        segment=(label == TARGET) & inside,
+        segment=(label == TARGET) & inside & (weight > 0),
         height=size[:, 1],
         width=size[:, 0],
         corner=first,
