@@ -40,6 +40,23 @@ def test_smoothness_is_that_of_photutils_and_scipy(whole: bool) -> None:
     assert values["smoothness"][0] == pytest.approx((found - area * noise) / light, rel=1e-3)
 
 
+def test_a_ring_that_leaves_the_stamp_makes_smoothness_too_low_and_says_so() -> None:
+    """The galaxy's own segment is small, so that its stamp ends within the ring; the frame does not."""
+    image, segment = disc(side=121), round_segment(121, 9)[None]
+    usual, fair = (
+        rosse.measure_shapes(
+            cutouts(image, SIGMA),
+            segments=segment,
+            options=rosse.ShapeOptions(whole_ring=whole, stamp=1.0, stamp_minimum=32),
+        )
+        for whole in (True, False)
+    )
+    assert usual.reason("smoothness") == [Reason.RING]
+    assert fair.reason("smoothness") == [Reason.NONE]
+    assert usual.values["smoothness"][0] < fair.values["smoothness"][0]
+    assert usual.status[0] == rosse.Status.OK
+
+
 def test_smoothness_of_a_galaxy_too_small_for_it_says_so() -> None:
     image = sersic(1.0, 2.0, side=81) + np.random.default_rng(1).normal(0, SIGMA, (81, 81))
     shapes = rosse.measure_shapes(cutouts(image, SIGMA))

@@ -21,6 +21,7 @@ class Reason(IntEnum):
     UNRESOLVED = 9
     LOST = 10
     SKY_LEFT = 11
+    RING = 12
 
     @property
     def text(self) -> str:
@@ -40,6 +41,7 @@ TEXT = {
     Reason.UNCALIBRATED: "too faint or too small for the correction",
     Reason.UNRESOLVED: "smoothed by a single pixel, so that it is 0 whatever the galaxy",
     Reason.LOST: "too many pixels of its middle are left out",
+    Reason.RING: "too low: the sky is taken off for all of a ring of which a part has no data (see whole_ring)",
     Reason.SKY_LEFT: "the sky was not taken off, or is light of the galaxy",
 }
 

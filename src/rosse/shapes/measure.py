@@ -199,9 +199,9 @@ def _smoothness(stamps: Stamps, centre: Tensor, radius: Tensor, sky: Sky, option
     level = _sky_residual(stamps, width, sky)
     area = torch.where(stamps.bad, 0.0, ring)
     found, light, area = (v.flatten(1).sum(1, dtype=torch.float64) for v in (ring * rest, ring * stamps.image, area))
-    if options.whole_ring:
-        area = math.pi * (options.extent_cas**2 - options.smoothing_cas**2) * radius.square()
-    return {"smoothness": clumps.smoothness(found, light, area, level)}
+    whole = math.pi * (options.extent_cas**2 - options.smoothing_cas**2) * radius.square()
+    value = clumps.smoothness(found, light, whole if options.whole_ring else area, level)
+    return {"smoothness": value, "ring": area / whole}
 
 
 def _sky_residual(stamps: Stamps, width: Tensor, sky: Sky) -> Tensor:

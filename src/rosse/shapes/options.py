@@ -52,7 +52,8 @@ class ShapeOptions:
     min_pixels : where segments are made: smallest source that is taken for a neighbour, pixels.
     max_steps : steps of the search for the centre of least asymmetry at most.
     tolerance : accuracy of that centre, pixels.
-    most_lost : part of the pixels within r50 that may have no data; with more, every index is to be used with care.
+    most_lost : part of the pixels within r50 that may have no data; with more, every index is to be used with care,
+        and smoothness with more of its ring.
     most_sky : part of the flux within the aperture of concentration that may be left of the sky, where the mean of the
         box of sky is more than its sigma away from 0; with more, every index is to be used with care.
     batch_pixels : pixels of a batch; None chooses what stays in the cache of a CPU or fills a GPU.

@@ -29,7 +29,8 @@ def reasons(
     Parameters
     ----------
     values : name → (B,), with ``sky_box``, ``centre_found``, ``outside`` (apertures that leave the frame), ``lost``
-        (part of the middle without data) and ``gini_fills`` (maps of Gini that fill the stamp).
+        (part of the middle without data), ``gini_fills`` (maps of Gini that fill the stamp) and ``ring`` (part of the
+        ring of smoothness that has data).
     seen, found : (B,) whether a pixel carries weight, and whether there is a source at the centre.
     options : how much may be lost, and left of the sky.
     """
@@ -50,7 +51,10 @@ def reasons(
 def _care(name: str, values: Mapping[str, Floats], options: ShapeOptions) -> NDArray[np.int64]:
     """Why (B,) a value of an index is to be used with care; the gravest of several."""
     code = np.full(len(values["x"]), Reason.NONE, dtype=np.int64)
+    if INDICES[name].radius:
+        code[_sky_left(values, options)] = Reason.SKY_LEFT
     if name == "smoothness":
+        code[(values["ring"] < 1 - options.most_lost) & bool(options.whole_ring)] = Reason.RING
         code[options.smoothing_cas * values["r_petro"] < 2] = Reason.UNRESOLVED  # a box of one pixel
     if name in IN_APERTURE:
         code[values["outside"] > 0] = Reason.EXCEEDS_FRAME
@@ -59,7 +63,6 @@ def _care(name: str, values: Mapping[str, Floats], options: ShapeOptions) -> NDA
     if name in ("x", "y", "asymmetry"):
         code[(code == Reason.NONE) & ~(values["centre_found"] > 0)] = Reason.CENTRE
     if INDICES[name].radius:
-        code[_sky_left(values, options)] = Reason.SKY_LEFT
         code[values["lost"] > options.most_lost] = Reason.LOST
     return code
 
