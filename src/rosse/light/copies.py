@@ -55,6 +55,7 @@ class Round(Protocol):
     """What must be known of M profiles: see `Profiles` in `elliptical.py`."""
 
     def brightness(self, radius: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]: ...
+    def value(self, radius: Tensor) -> Tensor: ...
     def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]: ...
     def within(self, radius: Tensor) -> Tensor: ...
 
@@ -198,6 +199,14 @@ def wings(profile: Round, dx: Tensor, dy: Tensor, *, ln_q: Tensor, theta: Tensor
     by_dy = ratio * (along * s + across * c / q.square())
     by_theta = ratio * along * across * (1 - 1 / q.square())
     return [value, by_dx, by_dy, *by, -ratio * minor - value, by_theta]
+
+
+def wing_light(profile: Round, dx: Tensor, dy: Tensor, *, ln_q: Tensor, theta: Tensor) -> Tensor:
+    """The first of `wings` alone, (M, N): a third of the work where no derivatives are wanted."""
+    c, s, q = torch.cos(theta), torch.sin(theta), torch.exp(ln_q)
+    along, across = dx * c + dy * s, (dy * c - dx * s).div_(q)
+    radius = torch.addcmul(along.square_(), across, across).clamp_min_(1e-12).sqrt_()
+    return profile.value(radius) / q  # unit flux: area q
 
 
 @lru_cache(maxsize=64)

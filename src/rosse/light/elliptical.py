@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rosse.light.components import ANGLE, RATIO, Component, Parameter
-from rosse.light.copies import FEW, Copies, Light, Nodes, copies_in_frame, evenly_spread, wings
+from rosse.light.copies import FEW, Copies, Light, Nodes, copies_in_frame, evenly_spread, wing_light, wings
 from rosse.light.psf import ONE_BY_ONE, FourierGrid
 
 
@@ -149,6 +149,10 @@ class Profiles(ABC):
     def brightness(self, radius: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """At `radius` (M, N): value, derivative by ln radius, and by each radial parameter."""
 
+    def value(self, radius: Tensor) -> Tensor:
+        """The first of `brightness` alone."""
+        return self.brightness(radius)[0]
+
     @abstractmethod
     def growth(self, radius: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Fraction of the flux within `radius` (M, N), and its derivative by each radial parameter."""
@@ -199,7 +203,9 @@ class Elliptical(Symmetric):
             some = profile if isinstance(which, slice) else self.profile(shape[which, :-2])
             q, pa = ln_q[which], theta[which]
             rest = evenly_spread(some, q, pa, grid, nodes, slopes=derivatives and nodes is not FEW)  # too little there
-            count = shape.shape[1] + 3 if derivatives else 1
+            if not derivatives:
+                return Light(lambda dx, dy: [wing_light(some, dx, dy, ln_q=q, theta=pa)], rest)
+            count = shape.shape[1] + 3
             return Light(lambda dx, dy: wings(some, dx, dy, ln_q=q, theta=pa)[:count], rest)
 
         return spectra, folded, copies_in_frame(light_of, values[:, 1:3], grid)

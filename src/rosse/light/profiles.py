@@ -18,6 +18,7 @@ from rosse.light.elliptical import Elliptical, Profiles, Transform
 from rosse.light.psf import FourierGrid
 from rosse.light.radial import (
     SersicConstants,
+    sersic_brightness,
     sersic_constants,
     sersic_flux_within,
     sersic_profile,
@@ -66,6 +67,9 @@ class _SersicProfiles(Profiles):
         area = self.r_e.square()
         value, by_ln_u, by_ln_n = (v / area for v in sersic_profile(radius / self.r_e, self._constants))
         return value, by_ln_u, self._wanted(-by_ln_u - 2 * value, by_ln_n)
+
+    def value(self, radius: Tensor) -> Tensor:
+        return sersic_brightness(radius / self.r_e, self._constants) / self.r_e.square()
 
     def within(self, radius: Tensor) -> Tensor:
         return sersic_flux_within(radius / self.r_e, self._constants)

@@ -73,6 +73,13 @@ def sersic_profile(u: Tensor, constants: SersicConstants) -> tuple[Tensor, Tenso
     return value, d_ln_u, d_ln_n
 
 
+def sersic_brightness(u: Tensor, constants: SersicConstants) -> Tensor:
+    """The first of `sersic_profile` alone."""
+    n, b, _, ln_norm, _ = (c.reshape(c.shape + (1,) * (u.ndim - c.ndim)) for c in constants)
+    power = u.clamp_min(1e-12).log_().div_(n).exp_()
+    return torch.addcmul(ln_norm, b, power, value=-1).exp_()
+
+
 def sersic_flux_within(u: Tensor, constants: SersicConstants) -> Tensor:
     """Fraction of the total flux within `u` half-light radii (Graham & Driver 2005, eq. 2)."""
     n, b = (c.reshape(c.shape + (1,) * (u.ndim - c.ndim)).to(torch.float64) for c in constants[:2])

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rosse.sky import chance
 from rosse.sky.geometry import Galaxies, Plane
+from rosse.sky.quick import exp_
 from rosse.sky.texture import Texture, arm_field
 
 YOUNG_SCALE = 1.35  # scale length of the arms' light over the disc's: young discs are larger (MacArthur+2004)
@@ -54,21 +54,23 @@ def spiral(galaxies: Galaxies, plane: Plane, texture: Texture) -> Spiral:
     tangent = torch.tan(g["arm_pitch"].clamp(0.02, 1.5))
     count = g["arm_count"].clamp_min(1.0)
     start = torch.log(g["arm_start"].clamp_min(0.1))
-    azimuth = _wrapped((plane.phi - g["arm_phase"]) * _turn(g) - (plane.ln_r - start) / tangent)
-    random = chance.uniform(g.seed, g.rows, "arms", (4,)).to(torch.float32)[:, :, None, None] * (2 * math.pi)
-    share = torch.cos(azimuth - random[:, 0])
+    random = g.random("arms", 4) * (2 * math.pi)
     out = plane.ln_r - start
-    stray = torch.sin(2.3 * out + random[:, 1]) + 0.6 * torch.sin(4.9 * out + random[:, 2])
-    phase = count * (azimuth + WANDER * stray) + (UNEQUAL * (count > 1)) * share
-    profile = torch.exp(sharpness(g["arm_width"]) * (torch.cos(phase) - 1))
-    steep = 1 / (plane.r * torch.sin(g["arm_pitch"].clamp(0.02, 1.5)) * g.fine_ratio)  # radians of azimuth per pixel
-    kept = torch.exp(-UNRESOLVED / 2 * (count * steep).square())
-    mean = torch.special.i0e(sharpness(g["arm_width"]))
-    profile = torch.lerp(mean.expand_as(profile), profile, kept)
+    azimuth = _wrapped_((plane.phi - g["arm_phase"]).mul_(_turn(g)).addcmul_(out, 1 / tangent, value=-1))
+    share = (azimuth - random[0]).cos_()
+    stray = torch.add(random[1], out, alpha=2.3).sin_().add_(torch.add(random[2], out, alpha=4.9).sin_(), alpha=0.6)
+    phase = stray.mul_(WANDER).add_(azimuth).mul_(count).addcmul_(share, UNEQUAL * (count > 1))
+    narrow = sharpness(g["arm_width"])
+    profile = exp_((torch.cos(phase) - 1).mul_(narrow))
+    # radians of azimuth per pixel, squared
+    steep = 1 / (torch.sin(g["arm_pitch"].clamp(0.02, 1.5)) * g.fine_ratio).square() / plane.r.square()
+    kept = exp_(steep * count.square(), -UNRESOLVED / 2)
+    profile = torch.lerp(torch.special.i0e(narrow).expand_as(profile), profile, kept)
     end = torch.log(torch.maximum(g["arm_reach"], 1.05 * g["arm_start"]).clamp_min(0.1))
-    window = torch.sigmoid((plane.ln_r - start) / INNER_EDGE) * torch.sigmoid((end - plane.ln_r) / OUTER_EDGE)
-    seen = torch.exp(-UNRESOLVED / 2 * (PIECES_AROUND * steep).square())
-    return Spiral(phase, window, profile, arm_field(g, texture, plane.ln_r, azimuth) * seen[:, None], share)
+    window = out.mul_(1 / INNER_EDGE).sigmoid_().mul_((end - plane.ln_r).mul_(1 / OUTER_EDGE).sigmoid_())
+    seen = exp_(steep, -UNRESOLVED / 2 * PIECES_AROUND**2)
+    pieces = arm_field(g, texture, plane.ln_r, azimuth).mul_(seen[:, None])
+    return Spiral(phase, window, profile, pieces, share)
 
 
 def sharpness(width: Tensor) -> Tensor:
@@ -80,12 +82,12 @@ def arm_light(galaxies: Galaxies, plane: Plane, pattern: Spiral) -> Tensor:
     """Brightness (B, h, w) of the arms, of any normalisation."""
     g = galaxies
     loose = g["flocculence"].clamp(0.0, 1.0)
-    knots = torch.exp((KNOTS[0] + KNOTS[1] * loose) * pattern.pieces[:, 0].clamp(-2.5, 2.5))
-    scraps = torch.exp(PIECES * pattern.pieces[:, 1].clamp(-2.5, 2.5))
+    knots = exp_(pattern.pieces[:, 0].clamp(-2.5, 2.5).mul_(KNOTS[0] + KNOTS[1] * loose))
+    scraps = exp_(pattern.pieces[:, 1].clamp(-2.5, 2.5), PIECES)
     mean = torch.special.i0e(sharpness(g["arm_width"]))
-    design = (1 - 0.8 * loose) * pattern.profile * (1 + UNEQUAL * (g["arm_count"] > 1) * pattern.share)
-    light: Tensor = (design * knots + (0.8 * mean) * loose * scraps) * pattern.window
-    return light * torch.exp(-plane.r / young_scale(g))
+    unequal = (pattern.share * (UNEQUAL * (g["arm_count"] > 1))).add_(1)
+    light = unequal.mul_((1 - 0.8 * loose) * pattern.profile).mul_(knots).addcmul_(scraps, (0.8 * mean) * loose)
+    return light.mul_(pattern.window).mul_(exp_(plane.r * (-1 / young_scale(g))))
 
 
 def young_scale(galaxies: Galaxies) -> Tensor:
@@ -97,6 +99,6 @@ def _turn(galaxies: Galaxies) -> Tensor:
     return torch.where(galaxies["arm_turn"] < 0, -1.0, 1.0)
 
 
-def _wrapped(angle: Tensor) -> Tensor:
-    """An angle in -pi to pi."""
-    return angle - (2 * math.pi) * torch.round(angle * (0.5 / math.pi))
+def _wrapped_(angle: Tensor) -> Tensor:
+    """An angle in -pi to pi, in place."""
+    return angle.sub_(torch.mul(angle, 0.5 / math.pi).round_(), alpha=2 * math.pi)

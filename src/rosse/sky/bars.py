@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from rosse.sky.geometry import Galaxies, Plane, fading
+from rosse.sky.geometry import Galaxies, Plane
+from rosse.sky.quick import fading_
 
 POWER = 2.5  # of the fall along either axis, and of its isophotes: flat with a sharp end, and boxy (Athanassoula+1990)
 AT_END = 2.0  # e-folds from the centre to the bar's end
@@ -27,9 +28,8 @@ def bar_light(galaxies: Galaxies, plane: Plane) -> Tensor:
     c, s = torch.cos(g["bar_angle"]), torch.sin(g["bar_angle"])
     length = torch.maximum(g["bar_length"], NARROWEST / g.fine_ratio)
     width = torch.maximum(g["bar_length"] * g["bar_q"], NARROWEST / g.fine_ratio)
-    along = ((plane.x * c + plane.y * s) / length).abs()
-    across = ((plane.y * c - plane.x * s) / width).abs()
-    fall = along.square() * along.sqrt() + across.square() * across.sqrt()
+    along = (plane.x * (c / length)).addcmul_(plane.y, s / length).abs_()
+    across = (plane.y * (c / width)).addcmul_(plane.x, -s / width).abs_()
+    fall = along.square().mul_(along.sqrt_()).addcmul_(across.square(), across.sqrt())
     extent = 2 * math.gamma(1 + 1 / POWER) * AT_END ** (-1 / POWER)
-    light: Tensor = fading(-AT_END * fall) / (extent**2 * length * width * g.fine_ratio)
-    return light
+    return fading_(fall.mul_(-AT_END)).mul_(1 / (extent**2 * length * width * g.fine_ratio))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rosse.light.psf import FourierGrid
 from rosse.sky.clumps import Clumps, clump_spectra
+from rosse.sky.geometry import side_by_side
 
 # Samples of structure along one pixel. What structure has beyond twice the pixel's own frequencies is then folded to
 # where a PSF that pixels can sample passes next to nothing.
@@ -138,14 +139,14 @@ class Canvas:
             light = grid.aliases.light(response, folded, layer.centre[:, None])
             out = out * grid.aliases.own
             grid.aliases.add(out[:, :, None], light)
-        rows = _side_by_side(layer.which)
+        rows = side_by_side(layer.which)
         spectra[rows] += out
         copies[rows] += layer.weight[..., None, None] * layer.copies
 
     def _add_points(self, spectra: Tensor, layer: Points) -> None:
         grid = self.grid.rows(layer.which)
         own = clump_spectra(layer.clumps, layer.light, grid.ky, grid.kx)
-        spectra[_side_by_side(layer.which)] += grid.shifted(layer.centre[:, None]) * own
+        spectra[side_by_side(layer.which)] += grid.shifted(layer.centre[:, None]) * own
 
     def _add_fine(self, spectra: Tensor, layers: list[Fine]) -> None:
         """All of the finer grid: summed there, band by band, and transformed once."""
@@ -153,7 +154,7 @@ class Canvas:
         bands, shape = spectra.shape[1], layers[0].light.shape[1:]
         total = torch.zeros(len(which), bands, *shape, device=spectra.device)
         for layer in layers:
-            rows = _side_by_side(torch.searchsorted(which, layer.which))
+            rows = side_by_side(torch.searchsorted(which, layer.which))
             for band in range(bands):
                 light = layer.light if layer.screen is None else layer.light * layer.screen[:, band]
                 weight = layer.weight[:, band, None, None]
@@ -161,7 +162,7 @@ class Canvas:
                     total[rows, band].addcmul_(light, weight)
                 else:
                     total[rows, band] += light * weight
-        spectra[_side_by_side(which)] += self._through(total, self.grid.rows(which))
+        spectra[side_by_side(which)] += self._through(total, self.grid.rows(which))
 
     def _through(self, images: Tensor, grid: FourierGrid) -> Tensor:
         """Spectra (M, C, Ky, Kx) of fine images as the instrument passes them.
@@ -177,14 +178,6 @@ class Canvas:
             seen = _at(torch.fft.rfft2(images), y[:, None], x[None, :], rows)
         passed: Tensor = seen * (grid.transfer / self.fine**2)
         return passed
-
-
-def _side_by_side(rows: Tensor) -> slice | Tensor:
-    """Rows, each of them once, as a slice where there is no other row between them: a view instead of a copy."""
-    first, count = int(rows[0]), len(rows)
-    if int(rows[-1]) - first + 1 == count:  # they are in order
-        return slice(first, first + count)
-    return rows
 
 
 def _at(spectra: Tensor, y: Tensor, x: Tensor, rows: int) -> Tensor:

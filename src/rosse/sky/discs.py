@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from rosse.light.radial import sersic_constants
-from rosse.sky import chance
 from rosse.sky.geometry import Galaxies, Nodes, Plane, polar_nodes
+from rosse.sky.quick import exp_
 from rosse.sky.texture import Texture, patch_field
 
 EDGE_ON = math.radians(84.0)  # inclination from which the disc is drawn as one seen edge-on
@@ -36,8 +36,8 @@ def sersic_light(ln_radius: Tensor, r_e: Tensor, n: Tensor, area: Tensor | float
     r_e = r_e.clamp_min(SMALLEST)
     constants = sersic_constants(n.flatten().to(torch.float64))
     b, ln_norm = (v.to(torch.float32)[:, None, None] for v in (constants.b, constants.ln_norm))
-    power = torch.exp((ln_radius - torch.log(r_e)) / n)
-    return torch.exp(ln_norm - torch.log(r_e.square() * area) - b * power)
+    power = exp_((ln_radius - torch.log(r_e)).div_(n))
+    return exp_(torch.addcmul(ln_norm - torch.log(r_e.square() * area), b, power, value=-1))
 
 
 def sersic_ellipse(slots: list[Tensor], dx: Tensor, dy: Tensor) -> Tensor:
@@ -64,13 +64,18 @@ def unevenness(galaxies: Galaxies, plane: Plane, texture: Texture) -> Tensor:
     measured (Rix & Zaritsky 1995, ApJ 447, 82).
     """
     g = galaxies
-    phase = chance.uniform(g.seed, g.rows, "lopsided").to(torch.float32)[:, None, None] * (2 * math.pi)
-    x = plane.r / g["disc_r_e"].clamp_min(SMALLEST)
-    side = plane.x * torch.cos(phase) + plane.y * torch.sin(phase)
-    one_sided = 1 + g["lopsidedness"].clamp(0.0, 0.9) * side / plane.r * (x * x / (x * x + 0.5))
+    phase = g.random("lopsided", 1)[0] * (2 * math.pi)
+    amplitude = g["lopsidedness"].clamp(0.0, 0.9)
+    side = (plane.x * (amplitude * torch.cos(phase))).addcmul_(plane.y, amplitude * torch.sin(phase))
+    # x^2 / (x^2 + 1/2) / r with x = r / r_e
+    soft = torch.addcdiv(plane.r, 0.5 * g["disc_r_e"].clamp_min(SMALLEST).square(), plane.r)
+    one_sided = side.div_(soft).add_(1)
     share = torch.maximum(g["disorder"].clamp(0.0, 1.0), GRAIN * (g["arm_share"] > 0))
-    patches = torch.exp(PATCHES * patch_field(g, texture, plane.x, plane.y).clamp(-2.5, 2.5) - PATCHES**2 / 2)
-    return one_sided * (1 + share * (patches - 1))
+    if not bool((share > 0).any()):
+        return one_sided
+    field = patch_field(g, texture, plane.x, plane.y).clamp(-2.5, 2.5)
+    patches = exp_(field.mul_(PATCHES).sub_(PATCHES**2 / 2))
+    return one_sided.mul_(patches.sub_(1).mul_(share).add_(1))
 
 
 def disc_nodes(galaxies: Galaxies) -> Nodes:
@@ -99,7 +104,7 @@ def edge_on_light(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
     ``(r / r_s) K_1(r / r_s) sech^2(h / h_s)`` (van der Kruit & Searle 1981, eqs. 4-5).
     """
     length, height = edge_on_shape(galaxies)
-    layer = torch.exp(-2 * (across / height).abs())  # sech^2 x = 4 e / (1 + e)^2 with e = exp(-2 x)
+    layer = exp_((across / height).abs_(), -2)  # sech^2 x = 4 e / (1 + e)^2 with e = exp(-2 x)
     return _profile(along, length) * layer / (1 + layer).square() * (2 / (math.pi * length * height))
 
 
@@ -110,14 +115,14 @@ def thin_light(galaxies: Galaxies, along: Tensor, across: Tensor, texture: Textu
     points = torch.linspace(-10.0, 10.0, 801, device=along.device) * length
     step = length / 40
     total = (_knots(galaxies, points, texture) * _profile(points, length)).sum(2, keepdim=True) * (step * 2 * height)
-    layer = torch.exp(-2 * (across / height).abs())
+    layer = exp_((across / height).abs_(), -2)
     light = _profile(along, length) * _knots(galaxies, along, texture) * layer / (1 + layer).square()
     return 4 * light / total
 
 
 def _knots(galaxies: Galaxies, along: Tensor, texture: Texture) -> Tensor:
     """How brightness changes along a disc seen edge-on."""
-    return torch.exp(0.6 * patch_field(galaxies, texture, along, torch.zeros_like(along)).clamp(-2.5, 2.5))
+    return exp_(patch_field(galaxies, texture, along, torch.zeros_like(along)).clamp(-2.5, 2.5), 0.6)
 
 
 def _profile(along: Tensor, length: Tensor) -> Tensor:
@@ -157,10 +162,11 @@ def bulge_light(galaxies: Galaxies, along: Tensor, across: Tensor, *, boxy: bool
     g = galaxies
     q = torch.where(g["bulge_q"] > 0, g["bulge_q"], 1.0).clamp_min(0.05)
     # No grid samples a cusp; both kinds are softened alike, so that their difference has none.
-    x, y = torch.sqrt(along.square() + SOFT**2), torch.sqrt(across.square() + SOFT**2) / q
+    x2, y2 = along.square().add_(SOFT**2), across.square().add_(SOFT**2).div_(q.square())
     if not boxy:
-        return sersic_light(0.5 * torch.log(x * x + y * y), g["bulge_r_e"], g["bulge_n"], q)
+        return sersic_light((x2 + y2).log_().mul_(0.5), g["bulge_r_e"], g["bulge_n"], q)
     c = torch.where(g["bulge_boxiness"].abs() < BOXY_FROM, 2.0, 2 + g["bulge_boxiness"]).clamp(1.0, 6.0)
     area = (4 / math.pi) * torch.exp(2 * torch.lgamma(1 + 1 / c) - torch.lgamma(1 + 2 / c))
-    ln_radius = torch.log(x.pow(c) + y.pow(c)) / c
+    powers = [exp_(side.log_().mul_(c / 2)) for side in (x2, y2)]
+    ln_radius = (powers[0] + powers[1]).log_().div_(c)
     return sersic_light(ln_radius, g["bulge_r_e"], g["bulge_n"], q * area)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -175,12 +176,12 @@ def _parts(job: Job, grid: FourierGrid) -> Tensor:
     return out
 
 
-def _groups(job: Job, grid: FourierGrid) -> list[tuple[Tensor, Canvas, Job]]:
+def _groups(job: Job, grid: FourierGrid) -> Iterator[tuple[Tensor, Canvas, Job]]:
     """Galaxies that are drawn together: those of like structure, as many as stay in the cache."""
     canvas = Canvas(grid=grid)
     samples = canvas.shape[0] * canvas.shape[1]
     most = max(1, VALUES.get(torch.device(grid.ky.device).type, 2**19) // samples)
-    return [(index, Canvas(grid=grid.rows(index)), job.take(index)) for index in grouped(job, most)]
+    return ((index, Canvas(grid=grid.rows(index)), some) for index, some in grouped(job, most))
 
 
 def _masks(job: Job, grid: FourierGrid, parts: Tensor | None, shares: dict[str, float]) -> dict[str, Tensor]:

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from rosse.sky import chance
 from rosse.sky.arms import Spiral, sharpness
 from rosse.sky.discs import edge_on_shape
-from rosse.sky.geometry import Galaxies, Plane, fading
+from rosse.sky.geometry import Galaxies, Plane
+from rosse.sky.quick import exp, exp_, fading_
 
 SCALE = 1.4  # scale length of the dust over that of the stars (Xilouris+1999, A&A 344, 868)
 POWER = -0.7  # of the optical depth by wavelength (Charlot & Fall 2000, ApJ 539, 718, eq. 5)
@@ -40,12 +40,12 @@ def mixed(depth: Tensor) -> Tensor:
 
 def half_behind(depth: Tensor) -> Tensor:
     """Share of light of a body of which half is behind a thin layer: ``(1 + exp(-tau)) / 2``."""
-    return 0.5 + 0.5 * torch.exp(-depth)
+    return exp(depth, -1).add_(1).mul_(0.5)
 
 
 def behind(depth: Tensor) -> Tensor:
     """Share of light of a body behind the nearer half of a layer: ``exp(-tau / 2)`` for the layer's whole depth."""
-    return torch.exp(-0.5 * depth)
+    return exp(depth, -0.5)
 
 
 def disc_depth(galaxies: Galaxies, plane: Plane, pattern: Spiral | None) -> Tensor:
@@ -55,15 +55,16 @@ def disc_depth(galaxies: Galaxies, plane: Plane, pattern: Spiral | None) -> Tens
     """
     g = galaxies
     scale = g["disc_r_e"].clamp_min(0.05) * (SCALE / 1.6783)
-    depth = g["dust_tau"] / g.axis_ratio * torch.exp(-plane.r / scale)
+    depth = exp_(plane.r * (-1 / scale)).mul_(g["dust_tau"] / g.axis_ratio)
     if pattern is not None:
         narrow = sharpness(LANE_WIDTH * g["arm_width"])
         edge = torch.pi * 0.8 * g["arm_width"]  # in phase: from the crest to the middle of its inner edge
-        lane = torch.exp(narrow * (torch.cos(pattern.phase - edge) - 1))
-        uneven = (1 + 0.5 * pattern.pieces[:, 0]).clamp(0.0, 2.5)
-        lanes = LANE_DEPTH * (1 - 0.6 * g["flocculence"]) * lane * uneven * pattern.window
-        depth = depth * torch.where(g["arm_share"] > 0, BETWEEN_LANES + lanes, 1.0)
-    return depth.clamp_max(DEEPEST)
+        lane = exp_((pattern.phase - edge).cos_().sub_(1).mul_(narrow))
+        uneven = pattern.pieces[:, 0].mul(0.5).add_(1).clamp_(0.0, 2.5)
+        armed = (g["arm_share"] > 0).to(depth)
+        lanes = lane.mul_(uneven).mul_(pattern.window).mul_(armed * LANE_DEPTH * (1 - 0.6 * g["flocculence"]))
+        depth = depth.mul_(lanes.add_(1 - (1 - BETWEEN_LANES) * armed))
+    return depth.clamp_max_(DEEPEST)
 
 
 def lane_depth(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
@@ -75,14 +76,14 @@ def lane_depth(galaxies: Galaxies, along: Tensor, across: Tensor) -> Tensor:
     g = galaxies
     length, _ = edge_on_shape(g)
     tilt = torch.cos(g["inclination"]).clamp_min(0.0)
-    near = torch.where(chance.uniform(g.seed, g.rows, "near side") < 0.5, -1.0, 1.0).to(torch.float32)[:, None, None]
+    near = torch.where(g.random("near side", 1)[0] < 0.5, -1.0, 1.0)
     kpc = g.pixels_per_kpc.to(torch.float32)[:, None, None]
     layer = torch.minimum(2 * g["disc_thickness"] * g["dust_lane"] * length, THICKEST * kpc)
     inner = torch.minimum(length, INNER * kpc)  # of very large discs the dust that is in front of the centre
     height = torch.sqrt(layer.square() + (0.3 * tilt * inner).square())
     height = height.clamp_min(0.35)  # pixels: no PSF tells a thinner one apart
-    away = (across - 0.7 * near * tilt * inner) / height
-    through = (1 - 0.35 * (along / (3 * length)).square()).clamp_min(0.0)
-    depth = 4.0 * g["dust_tau"] * through * fading(-along.abs() / (SCALE * length) - 0.5 * away.square())
+    away = (across - 0.7 * near * tilt * inner).div_(height)
+    through = (along / (3 * length)).square_().mul_(-0.35).add_(1).clamp_min_(0.0)
     seen = ((g["inclination"] - LANES_FROM) / (LANES_WHOLE - LANES_FROM)).clamp(0.0, 1.0) * (g["dust_lane"] > 0)
-    return (depth * seen).clamp_max(DEEPEST)
+    fall = fading_((along.abs() * (-1 / (SCALE * length))).sub_(away.square_(), alpha=0.5))
+    return through.mul_(fall).mul_(4.0 * g["dust_tau"] * seen).clamp_max_(DEEPEST)

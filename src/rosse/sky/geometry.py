@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rosse.errors import InputError, rows_text
+from rosse.sky import chance
 from rosse.sky.columns import COLUMNS
 
 if TYPE_CHECKING:
@@ -29,14 +31,16 @@ class Galaxies:
 
     Parameters
     ----------
-    columns : name -> (B,) float64; what is not known or does not apply is 0.
+    names : of N columns.
+    values : (N, B) float64, one row for each name; what is not known or does not apply is 0.
     rows : (B,) int64, the population's row numbers: with `seed` the key of all random detail.
     seed : of the population.
     pixels_per_kpc : (B,) float64.
     kind : (B,) text.
     """
 
-    columns: Mapping[str, Tensor]
+    names: tuple[str, ...]
+    values: Tensor
     rows: Tensor
     seed: int
     pixels_per_kpc: Tensor
@@ -47,9 +51,33 @@ class Galaxies:
 
     def __getitem__(self, name: str) -> Tensor:
         """Column (B, 1, 1) in the pixels' precision."""
-        return self.columns[name].to(torch.float32)[:, None, None]
+        return self._planes[name]
 
-    @property
+    @cached_property
+    def columns(self) -> Mapping[str, Tensor]:
+        """Name -> (B,) float64."""
+        return dict(zip(self.names, self.values.unbind(), strict=True))
+
+    @cached_property
+    def _planes(self) -> Mapping[str, Tensor]:
+        return dict(zip(self.names, self.values.to(torch.float32)[..., None, None].unbind(), strict=True))
+
+    def random(self, what: str, count: int) -> Tensor:
+        """Uniform numbers (count, B, 1, 1) of a stream."""
+        number = self.once(what, lambda: chance.uniform(self.seed, self.rows, what, (count,)).to(torch.float32))
+        return number.T[:, :, None, None]
+
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What is made once for these galaxies, (B, ...), and goes with those that are taken of them."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    @cached_property
+    def _made(self) -> dict[str, Tensor]:
+        return {}
+
+    @cached_property
     def axis_ratio(self) -> Tensor:
         """Axis ratio (B, 1, 1) of the disc as seen.
 
@@ -60,7 +88,7 @@ class Galaxies:
         flat = torch.cos(self["inclination"]).square()
         return (flat + self["disc_thickness"].square() * (1 - flat)).sqrt().clamp_min(THINNEST)
 
-    @property
+    @cached_property
     def fine_ratio(self) -> Tensor:
         """The axis ratio of what is made on a finer grid, which must not be thinner than that grid can sample."""
         least = (THINNEST_ON_GRID / self["disc_r_e"].clamp_min(THINNEST_ON_GRID)).clamp_max(1.0)
@@ -73,13 +101,25 @@ class Galaxies:
 
     def take(self, index: Tensor) -> Galaxies:
         """Some of the rows."""
-        return Galaxies(
-            columns={name: values[index] for name, values in self.columns.items()},
+        some = Galaxies(
+            names=self.names,
+            values=self.values[:, index],
             rows=self.rows[index],
             seed=self.seed,
             pixels_per_kpc=self.pixels_per_kpc[index],
             kind=self.kind[index.cpu().numpy()],
         )
+        for name, value in self._made.items():
+            some._made[name] = value[index]
+        return some
+
+
+def side_by_side(rows: Tensor) -> slice | Tensor:
+    """Rows, each of them once, as a slice where there is no other row between them: a view instead of a copy."""
+    first, count = int(rows[0]), len(rows)
+    if int(rows[-1]) - first + 1 == count:  # they are in order
+        return slice(first, first + count)
+    return rows
 
 
 class Plane(NamedTuple):
@@ -94,7 +134,7 @@ class Plane(NamedTuple):
     ln_r: Tensor
     phi: Tensor
 
-    def take(self, index: Tensor) -> Plane:
+    def take(self, index: Tensor | slice) -> Plane:
         """Some of the galaxies."""
         return Plane(*(values[index] for values in self))
 
@@ -112,33 +152,29 @@ def galaxies_of(table: Table, pixels_per_kpc: np.ndarray, *, seed: int, device: 
     missing = [column.name for column in COLUMNS if column.name not in table.colnames]
     if missing:
         raise InputError(f"the table lacks columns {missing}; a table as Population.table() gives it is wanted")
-    columns: dict[str, Tensor] = {}
+    columns: dict[str, np.ndarray] = {}
     for column in COLUMNS:
         if column.dtype == "str" or column.name == "id":
             continue
         values = np.array(np.ma.filled(table[column.name], np.nan), dtype=np.float64)
         if np.isinf(values).any():
             raise InputError(f"column {column.name} is infinite, {rows_text(np.nonzero(np.isinf(values))[0].tolist())}")
-        values = np.ascontiguousarray(np.nan_to_num(values, nan=0.0))  # torch knows no reversed arrays
+        values = np.nan_to_num(values, nan=0.0)
         if column.name in PATTERN:  # absent parts have no shape, and a shape of 0 would divide by it
             values = np.where(values > 0, values, PATTERN[column.name])
         if column.unit == "kpc":
             values = values * pixels_per_kpc
         elif column.unit == "deg":
             values = np.radians(values)
-        columns[column.name] = torch.as_tensor(values, device=device)
+        columns[column.name] = values
     return Galaxies(
-        columns=columns,
+        names=tuple(columns),
+        values=torch.as_tensor(np.stack(list(columns.values())), device=device),
         rows=torch.as_tensor(np.ascontiguousarray(table["id"], dtype=np.int64), device=device),
         seed=seed,
         pixels_per_kpc=torch.as_tensor(np.ascontiguousarray(pixels_per_kpc, dtype=np.float64), device=device),
         kind=np.asarray(table["kind"]).astype(str),
     )
-
-
-def fading(exponent: Tensor) -> Tensor:
-    """``exp(exponent)`` that ends at 1e-35: numbers too small for single precision take twenty times as long."""
-    return torch.exp(exponent.clamp_min(-80.0))
 
 
 def on_sky(galaxies: Galaxies, dx: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:

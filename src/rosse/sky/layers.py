@@ -15,7 +15,7 @@ from rosse.light.radial import N_RANGE
 from rosse.sky.canvas import Canvas, Fine, Layer, Points, Smooth
 from rosse.sky.clumps import Clumps, place_clumps
 from rosse.sky.discs import EDGE_ON, SMALLEST, sersic_ellipse
-from rosse.sky.geometry import Galaxies, on_sky
+from rosse.sky.geometry import Galaxies, on_sky, side_by_side
 from rosse.sky.scene import (
     ARMS,
     BAR,
@@ -34,6 +34,7 @@ from rosse.sky.tides import tide_light
 
 SERSIC = Sersic()
 STRUCTURED = (BAR, ARMS, RING, TIDES)
+SUMMED = 256  # galaxies whose sums are made at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,10 +85,11 @@ class Job:
         return min(range(len(self.waves)), key=lambda band: abs(math.log(self.waves[band] / wavelength)))
 
 
-def grouped(job: Job, most: int) -> Iterable[Tensor]:
-    """Indices of galaxies to be drawn together: of like structure, at most `most` at a time.
+def grouped(job: Job, most: int) -> Iterable[tuple[Tensor, Job]]:
+    """Galaxies to be drawn together, of like structure and at most `most` at a time: which, and what of them.
 
-    Those with and without arms are apart, because the pattern of arms is most of the work.
+    Those with and without arms are apart, because the pattern of arms is most of the work. What is summed over a galaxy
+    is summed for many of them at once; dust is made up for.
     """
     needs, edge_on = _needs_grid(job), _edge_on(job)
     lit = (job.fluxes != 0).any(2)
@@ -98,9 +100,12 @@ def grouped(job: Job, most: int) -> Iterable[Tensor]:
         key = key * 2 + (there & needs).long()
     order = torch.argsort(key, stable=True)
     for group in torch.unique(key >> 6):
-        members = order[(key[order] >> 6) == group]
         size = most if int(group) else 4 * most  # without the finer grid a galaxy needs less
-        yield from torch.split(members, size)
+        for members in torch.split(order[(key[order] >> 6) == group], max(size, SUMMED)):
+            some = job.take(members)
+            some = dimmed(some, Structure(galaxies=some.galaxies))
+            for part in torch.split(torch.arange(len(members), device=members.device), size):
+                yield members[part], some.take(part)
 
 
 def _needs_grid(job: Job) -> Tensor:
@@ -116,9 +121,8 @@ def _edge_on(job: Job) -> Tensor:
 
 
 def layers_of(job: Job, canvas: Canvas) -> list[Layer]:
-    """All that a group of galaxies is made of; rows are those of the group."""
+    """All that a group of galaxies of `grouped` is made of; rows are those of the group."""
     structure = Structure(galaxies=job.galaxies)
-    job = dimmed(job, structure)
     if bool(_needs_grid(job).any()):
         layers = _structured(job, canvas, structure)
     else:
@@ -168,8 +172,9 @@ def _structured(job: Job, canvas: Canvas, structure: Structure) -> list[Layer]:
     for part in (BAR, RING):
         some = lit[:, part].nonzero()[:, 0]
         if len(some):
-            light = structure.take(some).light(part, points.take(some), None)
-            layers.append(Fine(part, some, flux[some, part], light, None if screen is None else screen[some]))
+            at = side_by_side(some)
+            light = structure.take(some).light(part, points.take(at), None)
+            layers.append(Fine(part, some, flux[some, part], light, None if screen is None else screen[at]))
     torn = lit[:, TIDES].nonzero()[:, 0]
     if len(torn):
         light = tide_light(galaxies.take(torn), dx[torn], dy[torn])

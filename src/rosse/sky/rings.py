@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from rosse.sky import chance
-from rosse.sky.geometry import Galaxies, Nodes, Plane, fading, polar_nodes
+from rosse.sky.geometry import Galaxies, Nodes, Plane, polar_nodes
+from rosse.sky.quick import fading_
 from rosse.sky.texture import Texture, patch_field
 
 OUT_OF_ROUND = 0.06  # largest second Fourier mode of its radius (Buta 1995: rings have axis ratios of 0.8 to 1)
@@ -20,11 +20,11 @@ NARROWEST = 0.5  # pixels: dispersion along the minor axis below which it is dra
 def ring_light(galaxies: Galaxies, plane: Plane, texture: Texture) -> Tensor:
     """Brightness (B, h, w) of the ring, of any normalisation."""
     g = galaxies
-    random = chance.uniform(g.seed, g.rows, "ring", (2,)).to(torch.float32)[:, :, None, None]
-    stretch = 1 + OUT_OF_ROUND * random[:, 0] * torch.cos(2 * (plane.phi - math.pi * random[:, 1]))
-    gap = (plane.r * stretch - g["ring_radius"]) / _dispersion(g)
-    uneven = UNEVEN * patch_field(g, texture, plane.x, plane.y).clamp(-2.5, 2.5)
-    return fading(uneven - 0.5 * gap.square())
+    random = g.random("ring", 2)
+    stretch = (plane.phi - math.pi * random[1]).mul_(2).cos_().mul_(OUT_OF_ROUND * random[0]).add_(1)
+    gap = stretch.mul_(plane.r).sub_(g["ring_radius"]).div_(_dispersion(g))
+    uneven = patch_field(g, texture, plane.x, plane.y).clamp(-2.5, 2.5).mul_(UNEVEN)
+    return fading_(uneven.sub_(gap.square_(), alpha=0.5))
 
 
 def ring_nodes(galaxies: Galaxies) -> Nodes:

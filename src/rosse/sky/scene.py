@@ -23,7 +23,7 @@ from rosse.sky.discs import (
     thin_light,
     unevenness,
 )
-from rosse.sky.geometry import Galaxies, Nodes, Plane, in_plane, polar_nodes
+from rosse.sky.geometry import Galaxies, Plane, in_plane, polar_nodes
 from rosse.sky.rings import ring_light, ring_nodes
 from rosse.sky.texture import Texture, arm_texture, patch_texture
 
@@ -44,7 +44,7 @@ class Points(NamedTuple):
     across: Tensor
     plane: Plane
 
-    def take(self, index: Tensor) -> Points:
+    def take(self, index: Tensor | slice) -> Points:
         """Some of the galaxies."""
         return Points(self.along[index], self.across[index], self.plane.take(index))
 
@@ -70,23 +70,19 @@ class Structure:
         """Whether the discs are drawn as seen edge-on."""
         return bool((self.galaxies.columns["inclination"] >= EDGE_ON).any())
 
-    @cached_property
+    @property
     def arms(self) -> Texture:
         """Random fields along the arms."""
         return arm_texture(self.galaxies)
 
-    @cached_property
+    @property
     def patches(self) -> Texture:
         """A random field over the disc."""
         return patch_texture(self.galaxies)
 
     def take(self, index: Tensor) -> Structure:
         """Some of the galaxies, with the same random fields."""
-        some = Structure(galaxies=self.galaxies.take(index))
-        for name in ("arms", "patches"):
-            if name in self.__dict__:  # what is cached
-                some.__dict__[name] = self.__dict__[name].take(index)
-        return some
+        return Structure(galaxies=self.galaxies.take(index))
 
     def pattern(self, plane: Plane) -> Spiral | None:
         """The arms' pattern at points of the plane; None where no galaxy has arms."""
@@ -94,12 +90,6 @@ class Structure:
             return None
         return spiral(self.galaxies, plane, self.arms)
 
-    @cached_property
-    def _sums(self) -> Nodes:
-        """Where what spreads over the disc is summed."""
-        return disc_nodes(self.galaxies)
-
-    @cached_property
     def _arm_total(self) -> Tensor:
         """Integral (B, 1, 1) of the arms' light before it is brought to unit flux."""
         g = self.galaxies
@@ -107,21 +97,21 @@ class Structure:
         nodes = polar_nodes(g, 0.3 * start, 4 * torch.maximum(g["arm_reach"], start), (48, 48))
         return nodes.total(arm_light(g, nodes.plane, spiral(g, nodes.plane, self.arms))).clamp_min(1e-20)
 
-    @cached_property
     def _ring_total(self) -> Tensor:
         nodes = ring_nodes(self.galaxies)
         return nodes.total(ring_light(self.galaxies, nodes.plane, self.patches)).clamp_min(1e-20)
 
-    @cached_property
     def _disc_total(self) -> Tensor:
         """Integral (B, 1, 1) of the disc's light with its unevenness, over that without."""
-        light = disc_light(self.galaxies, self._sums.plane)
-        uneven = light * unevenness(self.galaxies, self._sums.plane, self.patches)
-        return self._sums.total(uneven) / self._sums.total(light)
+        nodes = disc_nodes(self.galaxies)
+        light = disc_light(self.galaxies, nodes.plane)
+        uneven = light * unevenness(self.galaxies, nodes.plane, self.patches)
+        return nodes.total(uneven) / nodes.total(light)
 
     def disc_factor(self, plane: Plane) -> Tensor:
         """What the smooth disc is multiplied by, (B, h, w); its mean over the disc's light is 1."""
-        return unevenness(self.galaxies, plane, self.patches) / self._disc_total
+        total = self.galaxies.once("disc total", self._disc_total)
+        return unevenness(self.galaxies, plane, self.patches).mul_(1 / total)
 
     def light(self, part: int, points: Points, pattern: Spiral | None) -> Tensor:
         """Brightness (B, h, w) at unit flux of a bar, of arms or of a ring."""
@@ -129,11 +119,11 @@ class Structure:
         if part == BAR:
             return bar_light(g, points.plane)
         if part == RING:
-            return ring_light(g, points.plane, self.patches) / self._ring_total
+            return ring_light(g, points.plane, self.patches).mul_(1 / g.once("ring total", self._ring_total))
         if self.edge_on:
             return thin_light(g, points.along, points.across, self.patches)
         assert pattern is not None
-        return arm_light(g, points.plane, pattern) / self._arm_total
+        return arm_light(g, points.plane, pattern).mul_(1 / g.once("arm total", self._arm_total))
 
     def disc(self, points: Points) -> tuple[Tensor, Tensor]:
         """Brightness (B, h, w) of the disc at unit flux: with its structure, and as it is drawn in Fourier space."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rosse.sky import chance
 from rosse.sky.geometry import Galaxies
+from rosse.sky.quick import pairs
 
 OCTAVES = (1.0, 0.8)  # amplitude of the coarse lattice and of one twice as fine
 UPSAMPLED = 3  # points per lattice step of the fine octave, between which a field is linear
@@ -33,7 +34,7 @@ class Texture:
 
     def at(self, across: Tensor, down: Tensor) -> Tensor:
         """Fields (B, channels, h, w) at places (B, h, w); beyond the square those of its edge."""
-        places = torch.stack([across, down], -1)
+        places = pairs(across, down)
         found: Tensor = torch.nn.functional.grid_sample(
             self.values, places, mode="bilinear", padding_mode="border", align_corners=True
         )
@@ -46,19 +47,21 @@ class Texture:
 
 def arm_texture(galaxies: Galaxies) -> Texture:
     """Two fields over azimuth (periodic) and ln (r / r_e of the disc)."""
-    return _texture(galaxies, "arm texture", 2, ARM_LATTICE, periodic=True)
+    name = "arm texture"
+    return Texture(values=galaxies.once(name, lambda: _texture(galaxies, name, 2, ARM_LATTICE, periodic=True)))
 
 
 def patch_texture(galaxies: Galaxies) -> Texture:
     """One field over the disc's plane."""
-    return _texture(galaxies, "patches", 1, PATCH_LATTICE, periodic=False)
+    name = "patches"
+    return Texture(values=galaxies.once(name, lambda: _texture(galaxies, name, 1, PATCH_LATTICE, periodic=False)))
 
 
 def arm_field(galaxies: Galaxies, texture: Texture, ln_r: Tensor, azimuth: Tensor) -> Tensor:
     """(B, 2, h, w) at ln r (pixels) and azimuths in -pi to pi."""
     low, high = ARM_SPAN
     size = torch.log(galaxies["disc_r_e"].clamp_min(1e-3))
-    down = (ln_r - (size + (low + high) / 2)) * (2 / (high - low))
+    down = (ln_r - (size + (low + high) / 2)).mul_(2 / (high - low))
     return texture.at(azimuth * (1 / math.pi), down)
 
 
@@ -68,7 +71,7 @@ def patch_field(galaxies: Galaxies, texture: Texture, x: Tensor, y: Tensor) -> T
     return texture.at(x * size, y * size)[:, 0]
 
 
-def _texture(galaxies: Galaxies, what: str, channels: int, lattice: tuple[int, int], *, periodic: bool) -> Texture:
+def _texture(galaxies: Galaxies, what: str, channels: int, lattice: tuple[int, int], *, periodic: bool) -> Tensor:
     values = None
     for octave, amplitude in enumerate(OCTAVES):
         rows, columns = (n * 2**octave for n in lattice)
@@ -80,7 +83,7 @@ def _texture(galaxies: Galaxies, what: str, channels: int, lattice: tuple[int, i
         field = (down @ knots @ across.T) * (amplitude / math.sqrt(sum(a * a for a in OCTAVES)))
         values = field if values is None else values + field
     assert values is not None
-    return Texture(values=values)
+    return values
 
 
 @lru_cache(maxsize=32)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rosse.sky import chance
-from rosse.sky.geometry import Galaxies, fading
+from rosse.sky.geometry import Galaxies
+from rosse.sky.quick import exp, fading
 
 STRAIGHTEST = 0.25  # radians: a tail turns at least by this, so that it lies on a circle
 THINNEST = 0.6  # pixels, dispersion across
@@ -72,18 +72,13 @@ def _size(g: Galaxies) -> Tensor:
     return torch.maximum(g["r_e"], torch.maximum(g["disc_r_e"], g["bulge_r_e"])).clamp_min(0.5)
 
 
-def _random(g: Galaxies, what: str, count: int) -> Tensor:
-    """(count, B, 1, 1) uniform."""
-    return chance.uniform(g.seed, g.rows, what, (count,)).to(torch.float32).T[:, :, None, None]
-
-
 def tails_of(galaxies: Galaxies) -> list[tuple[Tail, Tensor]]:
     """The two tails, each with its share (B, 1, 1) of the light in tails.
 
     The first leaves the galaxy on the side away from the companion, the second leaves the companion (or the other side
     where there is none); both begin at the edge of their galaxy and trail it.
     """
-    g, u = galaxies, _random(galaxies, "tails", 8)
+    g, u = galaxies, galaxies.random("tails", 8)
     has = g["companion_share"] > 0
     toward = torch.where(has, torch.atan2(g["companion_y"], g["companion_x"]), g.direction + 2 * math.pi * u[0])
     side = torch.where(u[1] < 0.5, -1.0, 1.0)
@@ -139,7 +134,7 @@ def _broad(s: Tensor) -> Tensor:
 def _along(s: Tensor, uneven: Tensor) -> Tensor:
     """How a tail's light changes from its root (0) to its tip (1)."""
     knots = 1 + 0.3 * torch.sin(9.0 * s + 20.0 * uneven) + 0.25 * torch.sin(17.0 * s + 47.0 * uneven)
-    return torch.sigmoid(s / 0.05) * torch.sigmoid((1 - s) / 0.1) * torch.exp(-1.3 * s) * knots
+    return torch.sigmoid(s / 0.05) * torch.sigmoid((1 - s) / 0.1) * exp(s, -1.3) * knots
 
 
 def _tails(g: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:
@@ -153,17 +148,17 @@ def _bridge(g: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:
     length = torch.hypot(g["companion_x"], g["companion_y"]).clamp_min(1.0)
     c, s = g["companion_x"] / length, g["companion_y"] / length
     along, across = (dx * c + dy * s) / length, dy * c - dx * s
-    bow = (_random(g, "bridge", 1)[0] - 0.5) * 0.5 * length
+    bow = (g.random("bridge", 1)[0] - 0.5) * 0.5 * length
     width = (0.16 * _size(g)).clamp_min(THINNEST)
     middle = (across - bow * along * (1 - along)) / width
     ends = torch.sigmoid((along - 0.1) / 0.07) * torch.sigmoid((0.9 - along) / 0.07)
     # Two logistic steps 0.8 apart multiply to an integral of 0.8 coth(0.8 / 0.14) - ... = 0.8 (1 + 2 exp(-0.8 / 0.07)).
-    return ends * torch.exp(-0.5 * middle.square()) / (0.8 * length * width * math.sqrt(2 * math.pi))
+    return ends * fading(-0.5 * middle.square()) / (0.8 * length * width * math.sqrt(2 * math.pi))
 
 
 def _shells(g: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:
     """Arcs with sharp outer edges, on alternating sides along the major axis (Malin & Carter 1983), at unit flux."""
-    u = _random(g, "shells", 3)
+    u = g.random("shells", 3)
     axis = g.direction + 0.4 * (u[0] - 0.5)
     c, s = torch.cos(axis), torch.sin(axis)
     x, y = dx * c + dy * s, (dy * c - dx * s) / 0.85
@@ -174,10 +169,8 @@ def _shells(g: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:
         edge = g["shell_reach"].clamp_min(2.0) * (0.74 + 0.04 * u[1]) ** j
         there = (j < count) / count
         side = (-1.0) ** j * torch.where(u[2] < 0.5, -1.0, 1.0)
-        opening = torch.exp(3.0 * (side * x / radius - 1))
-        step = torch.exp((radius - edge).clamp_max(0.0) / (0.16 * edge)) * torch.sigmoid(
-            (edge - radius) / (0.02 * edge)
-        )
+        opening = exp(side * x / radius - 1, 3.0)
+        step = exp((radius - edge).clamp_max(0.0) / (0.16 * edge)) * torch.sigmoid((edge - radius) / (0.02 * edge))
         light += there * opening * step / _shell_total(edge)
     return light
 
@@ -193,7 +186,7 @@ def _shell_total(edge: Tensor) -> Tensor:
 
 def _envelope(g: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:
     """Three wide gaussians out of the centre: stars thrown about; at unit flux."""
-    u = _random(g, "envelope", 12)
+    u = g.random("envelope", 12)
     size = _size(g)
     light = torch.zeros_like(dx + dy)
     for j in range(3):
@@ -203,5 +196,5 @@ def _envelope(g: Galaxies, dx: Tensor, dy: Tensor) -> Tensor:
         long, short = 1.5 * size, size * (0.5 + 0.6 * u[4 * j + 3])
         c, s = torch.cos(tilt), torch.sin(tilt)
         along, across = (x * c + y * s) / long, (y * c - x * s) / short
-        light += torch.exp(-0.5 * (along.square() + across.square())) / (6 * math.pi * long * short)
+        light += fading(-0.5 * (along.square() + across.square())) / (6 * math.pi * long * short)
     return light
