@@ -1,17 +1,21 @@
 """What drawn structure looks like when it is measured: arms, rings, clumps, dust lanes, shells, masks."""
 
 import math
+from typing import Any
 
 import galsim
 import numpy as np
 import pytest
 import torch
+from astropy.table import Table
 from scipy import ndimage
 
 from rosse.errors import InputError, OptionError
 from rosse.sky.columns import PARTS
 from rosse.sky.draw import Truth, draw
-from rosse.sky.photometry import part_fluxes
+from rosse.sky.photometry import kpc_per_arcsec, part_fluxes
+from rosse.sky.population import Population
+from rosse.surveys import SURVEYS
 from sky.drawing_inputs import SURVEY, by_galsim, moffat, row, rows, stamp
 
 ARMS = {"arm_width": 0.3, "arm_start_px": 6.0, "arm_reach_px": 60.0, "disc_r_e_px": 25.0}
@@ -267,3 +271,24 @@ def test_a_gpu_draws_the_same() -> None:
     here = draw(many, SURVEY, frame=64, psf=stamp(moffat(), 25), also=also)
     there = draw(many, SURVEY, frame=64, psf=stamp(moffat(), 25), also=also, device="cuda")
     assert float((here.flux - there.flux.cpu()).abs().max()) < 1e-4 * float(here.flux.max())
+
+
+@pytest.mark.parametrize("kind", ["spiral", "lenticular", "edge_on"])
+def test_dust_leaves_the_flux_in_sdss_r(kind: str) -> None:
+    """`mag_r` is what is seen: an image of a dusty galaxy holds it, less only what is outside of the frame."""
+    table = Population(40, seed=11, mix={kind: 1}, limit=16).table()
+    arcsec = np.asarray(table["disc_r_e"]) / kpc_per_arcsec(np.asarray(table["z"], dtype=float))
+    one_band = SURVEYS["sdss"].select(("r",))
+
+    def magnitudes(galaxies: Table) -> Any:
+        flux = draw(galaxies, one_band, frame=160, scale=arcsec / 8).flux[:, 0].double().sum((1, 2)).numpy()
+        return one_band.zeropoint[0] - 2.5 * np.log10(flux)
+
+    clear = table.copy()
+    clear["dust_tau"] = 0.0
+    assert (np.asarray(table["dust_tau"]) > 0.2).mean() > 0.5
+    plain = magnitudes(clear)
+    np.testing.assert_allclose(plain, table["mag_r"], atol=0.02)  # wings of bulges reach out of the frame
+    change = np.abs(magnitudes(table) - plain)
+    assert change.max() < 0.015
+    assert np.quantile(change, 0.9) < 0.007

@@ -84,6 +84,14 @@ def disc_nodes(galaxies: Galaxies) -> Nodes:
     return polar_nodes(galaxies, 0.005 * r_e, 12.0 * r_e, (64, 64))
 
 
+def bulge_nodes(galaxies: Galaxies) -> Nodes:
+    """Where the light of a bulge is summed; x and y are along and across on the sky."""
+    g = galaxies
+    q = torch.where(g["bulge_q"] > 0, g["bulge_q"], 1.0).clamp_min(0.05)
+    r_e = g["bulge_r_e"].clamp_min(SMALLEST)
+    return polar_nodes(g, 0.02 * r_e, 20.0 * r_e.clamp_min(SOFT), (32, 48), ratio=q, turned=True)
+
+
 def edge_on_shape(galaxies: Galaxies) -> tuple[Tensor, Tensor]:
     """Scale length and layer height (B, 1, 1) of the disc seen edge-on, pixels.
 

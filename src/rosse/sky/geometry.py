@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 THINNEST = 0.04  # axis ratio below which no disc appears, so that nothing is divided by 0
 THINNEST_ON_GRID = 0.8  # pixels: half-light semi-minor axis of the thinnest disc that the finer grid samples
+GOLDEN = (math.sqrt(5) - 1) / 2
 SOFTENING = 0.05  # pixels: ln r and the azimuth have no value at the centre itself
 PATTERN = {"arm_pitch": 15.0, "arm_width": 0.4, "bar_q": 0.4, "disc_n": 1.0, "bulge_n": 1.0, "companion_n": 1.0}
 
@@ -214,16 +215,36 @@ class Nodes(NamedTuple):
         return (brightness * self.weight).sum((1, 2), keepdim=True)
 
 
-def polar_nodes(galaxies: Galaxies, lowest: Tensor, highest: Tensor, counts: tuple[int, int]) -> Nodes:
-    """Nodes between two radii (B, 1, 1), evenly in ln r and azimuth: the trapezoidal rule, exact for what is smooth."""
+def polar_nodes(
+    galaxies: Galaxies,
+    lowest: Tensor,
+    highest: Tensor,
+    counts: tuple[int, int],
+    *,
+    ratio: Tensor | None = None,
+    turned: bool = False,
+) -> Nodes:
+    """Nodes between two radii (B, 1, 1), evenly in ln r and azimuth: the trapezoidal rule, exact for what is smooth.
+
+    Parameters
+    ----------
+    galaxies, lowest, highest, counts : radii in the disc's plane, pixels; number of radii and of azimuths.
+    ratio : axis ratio (B, 1, 1) of ellipses on the sky, on which the nodes lie instead; y is then across on the sky.
+    turned : each circle by the golden section of a step against the last one, so that a thin lane is met everywhere.
+    """
     radii, azimuths = counts
     device = lowest.device
     low, high = torch.log(lowest), torch.log(highest)
     step = (high - low) / (radii - 1)
     ln_r = low + step * torch.arange(radii, device=device, dtype=torch.float32)[:, None]
     phi = (torch.arange(azimuths, device=device, dtype=torch.float32) + 0.5) * (2 * math.pi / azimuths) - math.pi
+    if turned:
+        turn = torch.frac(torch.arange(radii, device=device, dtype=torch.float32)[:, None] * GOLDEN) - 0.5
+        phi = phi + turn * (2 * math.pi / azimuths)
     r = torch.exp(ln_r)
-    weight = r.square() * step * (2 * math.pi / azimuths) * galaxies.fine_ratio
+    flat = galaxies.fine_ratio if ratio is None else ratio
+    weight = r.square() * step * (2 * math.pi / azimuths) * flat
     shape = (len(galaxies), radii, azimuths)
-    plane = Plane(r * torch.cos(phi), r * torch.sin(phi), r.expand(shape), ln_r.expand(shape), phi.expand(shape))
+    across = r * torch.sin(phi) if ratio is None else r * torch.sin(phi) * ratio
+    plane = Plane(r * torch.cos(phi), across, r.expand(shape), ln_r.expand(shape), phi.expand(shape))
     return Nodes(plane, weight)

@@ -26,6 +26,7 @@ from rosse.sky.scene import (
     RING,
     TIDES,
     Structure,
+    central_depth,
     disc_screen,
     mean_transmission,
     points_at,
@@ -188,14 +189,12 @@ def _central(job: Job, structure: Structure) -> tuple[Tensor, Tensor]:
     A cusp is drawn in Fourier space, where it is exact, times these; only the rest, which is 0 at the cusp, is drawn on
     the finer grid.
     """
-    galaxies = job.galaxies
-    zero = torch.zeros(len(galaxies), 1, 1, device=job.centre.device)
-    points = points_at(galaxies, zero, zero)
-    depth = structure.depth(points, structure.pattern(points.plane))
+    galaxies, depth = job.galaxies, central_depth(structure)
     bulge = structure.bulge_screen(depth, job.extinction)[:, :, 0, 0]
     if structure.edge_on:
         return bulge, torch.ones_like(bulge)
-    factor = structure.disc_factor(points.plane)[:, 0]
+    zero = torch.zeros(len(galaxies), 1, 1, device=job.centre.device)
+    factor = structure.disc_factor(points_at(galaxies, zero, zero).plane)[:, 0]
     return bulge, disc_screen(depth, job.extinction)[:, :, 0, 0] * factor
 
 

@@ -17,6 +17,7 @@ from rosse.sky.discs import (
     BOXY_FROM,
     EDGE_ON,
     bulge_light,
+    bulge_nodes,
     disc_light,
     disc_nodes,
     edge_on_light,
@@ -139,8 +140,18 @@ class Structure:
         along, across = points.along[which], points.across[which]
         light = bulge_light(some, along, across, boxy=False)
         if bool((some.columns["bulge_boxiness"].abs() >= BOXY_FROM).any()):
-            return bulge_light(some, along, across, boxy=True), light
+            return bulge_light(some, along, across, boxy=True).mul_(self._boxy_factor()[which]), light
         return light, light
+
+    def _boxy_factor(self) -> Tensor:
+        """What boxy light (B, 1, 1) is multiplied by: softened, it does not hold quite what softened ellipses hold."""
+
+        def compare() -> Tensor:
+            nodes = bulge_nodes(self.galaxies)
+            at = self.galaxies, nodes.plane.x, nodes.plane.y
+            return nodes.total(bulge_light(*at, boxy=False)) / nodes.total(bulge_light(*at, boxy=True))
+
+        return self.galaxies.once("boxy factor", compare)
 
     def depth(self, points: Points, pattern: Spiral | None) -> tuple[Tensor, Tensor]:
         """Optical depth (B, h, w) at 550 nm through the disc's dust, and of the lane of a disc seen nearly edge-on."""
@@ -195,7 +206,7 @@ def disc_screen(depth: tuple[Tensor, Tensor], extinction: Tensor) -> Tensor:
 
 
 def mean_transmission(structure: Structure, extinction: Tensor, present: Tensor) -> Tensor:
-    """Share of each part's light that leaves the galaxy, (B, K).
+    """Share of each part's light that leaves the galaxy, (B, K), as it is drawn.
 
     Parameters
     ----------
@@ -204,23 +215,47 @@ def mean_transmission(structure: Structure, extinction: Tensor, present: Tensor)
     present : (B, K) which parts have light.
     """
     disc_r_e = structure.galaxies["disc_r_e"].clamp_min(0.02)
-    nodes = polar_nodes(structure.galaxies, 0.03 * disc_r_e, 6.0 * disc_r_e, NODES)  # a mean needs no far wings
+    nodes = polar_nodes(structure.galaxies, 0.03 * disc_r_e, 6.0 * disc_r_e, NODES, turned=True)
     plane = nodes.plane
     points = Points(plane.x, plane.y * structure.galaxies.fine_ratio, plane)
     pattern = structure.pattern(plane)
-    depth = structure.depth(points, pattern)
-    mixed = disc_screen(depth, extinction[:, None])[:, 0]
-    behind = structure.bulge_screen(depth, extinction[:, None])[:, 0]
+    mixed = disc_screen(structure.depth(points, pattern), extinction[:, None])[:, 0]
     out = torch.ones(present.shape, device=present.device)
-    for part in (BULGE, DISC, BAR, ARMS, RING):
+    for part in (DISC, BAR, ARMS, RING):
         if not bool(present[:, part].any()) or (part == ARMS and pattern is None):
             continue
-        if part in (BULGE, DISC):
-            light = (structure.bulge if part == BULGE else structure.disc)(points)[0] * nodes.weight
-        else:
-            light = structure.light(part, points, pattern) * nodes.weight
-        mean = (light * (behind if part == BULGE else mixed)).sum((1, 2)) / light.sum((1, 2)).clamp_min(1e-20)
-        out[:, part] = torch.where(present[:, part], mean, 1.0)
+        light = structure.disc(points)[0] if part == DISC else structure.light(part, points, pattern)
+        light = light * nodes.weight
+        out[:, part] = (light * mixed).sum((1, 2)) / light.sum((1, 2)).clamp_min(1e-20)
+    if bool(present[:, BULGE].any()):
+        out[:, BULGE] = _through_bulge(structure, extinction, present[:, BULGE])
     young = torch.where(present[:, ARMS], out[:, ARMS], torch.where(present[:, RING], out[:, RING], out[:, DISC]))
-    out[:, CLUMPS] = torch.where(present[:, CLUMPS], young, 1.0)
+    out[:, CLUMPS] = young
+    return torch.where(present, out, 1.0)
+
+
+def central_depth(structure: Structure) -> tuple[Tensor, Tensor]:
+    """Optical depths (B, 1, 1) at the galaxies' centres, as `Structure.depth` gives them."""
+    g = structure.galaxies
+    zero = torch.zeros(len(g), 1, 1, device=g.values.device)
+    points = points_at(g, zero, zero)
+    return structure.depth(points, structure.pattern(points.plane))
+
+
+def _through_bulge(structure: Structure, extinction: Tensor, present: Tensor) -> Tensor:
+    """Share (B,) of the bulge's light that leaves the galaxy.
+
+    What is drawn: all of it as its centre, and of bulges whose dust or isophotes are no ellipses the difference.
+    """
+    centre = structure.bulge_screen(central_depth(structure), extinction[:, None])[:, 0]
+    out = centre[:, 0, 0].clone()
+    which = (structure.special_bulge & present).nonzero()[:, 0]
+    if len(which):
+        some = structure.take(which)
+        nodes = bulge_nodes(some.galaxies)
+        points = points_at(some.galaxies, nodes.plane.x, nodes.plane.y)
+        depth = some.depth(points, some.pattern(points.plane))
+        through = some.bulge_screen(depth, extinction[which, None])[:, 0]
+        light, plain = some.bulge(points)
+        out[which] += nodes.total(light * through - plain * centre[which])[:, 0, 0]
     return out
