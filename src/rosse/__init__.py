@@ -65,6 +65,11 @@ _PUBLIC = {
     "VoteTraining": "rosse.votes.learning",
     "VoteModel": "rosse.votes.model",
     "finetune": "rosse.votes.finetuning",
+    "FineTuning": "rosse.votes.finetuning",
+    "Quantities": "rosse.votes.quantities",
+    "QuantityModel": "rosse.votes.quantity_model",
+    "predict_quantities": "rosse.votes.predicting",
+    "Estimates": "rosse.votes.quantities",
     "predict_votes": "rosse.votes.predicting",
     "Votes": "rosse.votes.result",
     "open_catalogue": "rosse.store",
@@ -124,11 +129,16 @@ if TYPE_CHECKING:
     from rosse.surveys import SURVEYS as SURVEYS
     from rosse.surveys import Survey as Survey
     from rosse.tree import Tree as Tree
+    from rosse.votes.finetuning import FineTuning as FineTuning
     from rosse.votes.finetuning import finetune as finetune
     from rosse.votes.learning import VoteTraining as VoteTraining
     from rosse.votes.learning import train_votes as train_votes
     from rosse.votes.model import VoteModel as VoteModel
+    from rosse.votes.predicting import predict_quantities as predict_quantities
     from rosse.votes.predicting import predict_votes as predict_votes
+    from rosse.votes.quantities import Estimates as Estimates
+    from rosse.votes.quantities import Quantities as Quantities
+    from rosse.votes.quantity_model import QuantityModel as QuantityModel
     from rosse.votes.reading import read_votes as read_votes
     from rosse.votes.result import Votes as Votes
     from rosse.votes.table import VoteTable as VoteTable

@@ -17,7 +17,8 @@ from rosse.nets.dropout import has_dropout
 from rosse.nets.encoders import EncoderSpec
 from rosse.nets.training import TrainOptions
 from rosse.tree import Answer, Question, Tree
-from rosse.votes.finetuning import FineTuning, class_votes, finetune, layer_groups, read_classes
+from rosse.votes.finetuning import FineTuning, finetune, layer_groups
+from rosse.votes.labels import class_votes, read_classes
 from rosse.votes.learning import VoteTraining, train_votes
 from rosse.votes.model import VoteModel
 from rosse.votes.network import NetworkSpec
@@ -163,7 +164,7 @@ def test_the_command_learns_classes_of_pictures(tmp_path: Path, monkeypatch: pyt
     [
         (["finetune"], "votes is missing"),
         (["finetune", "a.csv", "--model", "m"], "--out is missing"),
-        (["finetune", "a.csv", "--model", "m", "--out", "o"], "--tree for votes, or --classes"),
+        (["finetune", "a.csv", "--model", "m", "--out", "o"], "--tree for votes, --classes"),
     ],
 )
 def test_what_is_missing_is_said(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

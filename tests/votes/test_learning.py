@@ -17,7 +17,7 @@ from rosse.nets.encoders import EncoderSpec
 from rosse.nets.training import Interrupted, TrainOptions
 from rosse.status import Status
 from rosse.votes.examples import match, split
-from rosse.votes.learning import VoteTraining, train_votes
+from rosse.votes.learning import VoteTraining, question_weights, train_votes
 from rosse.votes.model import VoteModel, load_model
 from rosse.votes.network import NetworkSpec
 from rosse.votes.predicting import predict_votes
@@ -246,7 +246,7 @@ def test_rare_questions_can_weigh_more() -> None:
     counts = votes.counts.copy()
     counts[30:, 2:], people[30:, 1] = np.nan, np.nan
     rare = VoteTable.of(SHAPES, votes.id, counts, people)
-    weights = replace(HOW, weights="balanced").question_weights(rare)
+    weights = question_weights("balanced", rare)
     asked = float((np.nan_to_num(people[:, 1]) > 0).mean())
     assert weights == {"flat": 1.0, "size": pytest.approx(min(10, 1 / asked))}
     with pytest.raises(OptionError, match="balanced"):

@@ -13,18 +13,21 @@ from rosse.errors import OptionError
 
 if TYPE_CHECKING:
     from rosse.votes.finetuning import FineTuning
+    from rosse.votes.quantities import Quantities
     from rosse.votes.table import VoteTable
 
-HELP = """Teach a model another question from a few hundred labels: votes on a tree, or classes.
+HELP = """Teach a model another question from a few hundred labels: votes on a tree, classes, or numbers.
 
 First the head alone learns, then the whole network, its first layers the slowest. Ctrl-C saves, the same command goes
 on.
 
 Examples:
 
-  rosse finetune rings.csv --model model --images galaxies/ --tree gz-rings --out rings
+  rosse finetune rings.csv --model gz-decals-small --images galaxies/ --tree gz-rings --out rings
 
-  rosse finetune labels.csv --model model --images jpegs/ --classes kind --out kinds
+  rosse finetune labels.csv --model gz-decals-small --images jpegs/ --classes kind --out kinds
+
+  rosse finetune labels.csv --model gz-decals-small --images jpegs/ --numbers t_type,bar_length --out stages
 """
 
 
@@ -43,26 +46,29 @@ def finetune(options: FinetuneOptions) -> None:
     from rosse.votes.finetuning import finetune as learn
     from rosse.votes.seeing import read_redshifts
 
-    votes, out = _votes(options, options.votes), Path(options.out).expanduser()
+    labels, out = _labels(options, options.votes), Path(options.out).expanduser()
     images = images_of(options, options.cutouts or [options.votes])
     redshift = None if options.redshift is None else read_redshifts(options.redshift)
     with screen.watching(out) as watch:
         model = learn(
-            options.model, votes, images, out, how=_how_of(options), redshift=redshift, watch=watch,
+            options.model, labels, images, out, how=_how_of(options), redshift=redshift, watch=watch,
             overwrite=options.overwrite,
         )  # fmt: skip
     say(model, out)
 
 
-def _votes(options: FinetuneOptions, path: str) -> VoteTable:
+def _labels(options: FinetuneOptions, path: str) -> VoteTable | Quantities:
     from rosse.tree import read_tree
-    from rosse.votes.finetuning import read_classes
+    from rosse.votes.labels import read_classes, read_quantities
     from rosse.votes.reading import read_votes
 
-    if (options.tree is None) == (options.classes is None):
-        raise OptionError("give --tree for votes, or --classes for a column of classes: one of the two")
+    if sum(each is not None for each in (options.tree, options.classes, options.numbers)) != 1:
+        raise OptionError("give --tree for votes, --classes for a column of classes, or --numbers for columns of "
+                          "numbers: one of the three")  # fmt: skip
     if options.classes is not None:
         return read_classes(path, options.classes, id=options.id)
+    if options.numbers is not None:
+        return read_quantities(path, options.numbers, id=options.id)
     assert options.tree is not None
     return read_votes(path, read_tree(options.tree), id=options.id, suffix=options.suffix, rounded=options.rounded)
 
@@ -79,5 +85,5 @@ def _how_of(options: FinetuneOptions) -> FineTuning:
     assert usual.whole is not None
     return FineTuning(
         probe=replace(usual.probe, **given), whole=None if options.probe else replace(usual.whole, **given),
-        decay=usual.decay if options.decay is None else options.decay, weights=options.weights,
+        decay=usual.decay if options.decay is None else options.decay, weights=options.weights, views=options.views,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from rosse.pipeline.config import Files, Numbers
 IMAGE, NOISE, DETECT, FIT, RUN = "The image", "Noise, mask, PSF", "Detection", "Fit", "The run"
 SHAPES = "Shapes"
 NETWORK, TRAINING = "The network", "The training"
+LABELS = "The labels"
 SKY, FIELD = "The population", "A mosaic"
 
 
@@ -279,13 +280,15 @@ class TrainOptions(CutoutOptions):
 class FinetuneOptions(CutoutOptions):
     """Options of `rosse finetune`."""
 
-    votes: str | None = option("Table of votes, or of classes with --classes.")
-    model: str | None = option("Directory of the model to start from.", panel=NETWORK)
+    votes: str | None = option("Table of votes, or of labels with --classes or --numbers.")
+    model: str | None = option("Model to start from: gz-decals-small, or a directory.", panel=NETWORK)
     cutouts: list[str] = option("Images: a folder, a packed store, a manifest; default: those that the table names.",
                                 default=(), kind=str, flags=("--images",), panel=IMAGE, parse=config.paths)  # fmt: skip
     out: str | None = option("Directory of the new model.")
     tree: str | None = option("Name of a tree, or its TOML file.")
     classes: str | None = option("Column of classes, instead of votes on a tree.")
+    numbers: tuple[str, ...] | None = option("Columns of numbers, t_type,bar_length, instead of votes on a tree.",
+                                             parse=config.names)  # fmt: skip
     id: str | None = option("Column of the galaxies' names.")
     suffix: str | None = option("What the table appends to questions, -dr8.")
     rounded: bool = option("Round shares of weighted votes to whole votes.", default=False, kind=bool,
@@ -299,6 +302,8 @@ class FinetuneOptions(CutoutOptions):
     weights: str | dict[str, float] | None = option(
         "Weights of questions, bar=2,merging=0.5, or balanced.", panel=TRAINING, parse=config.weights
     )
+    views: int | None = option("Turned views at prediction: 1, 4 or 8; default: as the model.", kind=int,
+                               panel=TRAINING)  # fmt: skip
     seed: int | None = option("Of everything random; default 0.", kind=int, panel=TRAINING)
     device: str = option("cpu or cuda.", default="cpu", panel=TRAINING)
     overwrite: bool = option("Start anew, or go on (the default).", default=False, kind=bool,
@@ -310,6 +315,29 @@ class PredictOptions(CutoutOptions, Running):
     """Options of `rosse predict`."""
 
     cutouts: list[str] = option("Images, a folder, a packed store, a manifest, or a catalogue.", default=(), kind=list)
-    model: str | None = option("Directory of a model.", panel=NETWORK)
+    model: str | None = option("A model: gz-decals-small, or a directory.", panel=NETWORK)
     images: str | None = option("Images of the galaxies of a catalogue.", panel=IMAGE)
     redshift: str | None = option("Table with ids and redshifts.", panel=NETWORK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcquireOptions(CutoutOptions):
+    """Options of `rosse acquire`."""
+
+    cutouts: list[str] = option("Images, a folder, a packed store, or a manifest.", default=(), kind=list)
+    model: str | None = option("Directory of a model with members, or draws of dropout.", panel=NETWORK)
+    out: str | None = option("CSV file of the galaxies to label next.")
+    labelled: tuple[str, ...] | None = option("Tables whose galaxies are left out: votes.csv,more.csv.",
+                                              parse=config.names, panel=LABELS)  # fmt: skip
+    n: int = option("Galaxies to label next; default 100.", kind=int, default=100, panel=LABELS)
+    strategy: str = option("random, margin, entropy, information, power, joint, centres or variance (the default).",
+                           default="variance", panel=LABELS)  # fmt: skip
+    question: tuple[str, ...] | None = option("Questions that labels are wanted for, bar,merging; default: all.",
+                                              parse=config.names, panel=LABELS)  # fmt: skip
+    people: int = option("Who will look at each galaxy; default 40.", kind=int, default=40, panel=LABELS)
+    seed: int = option("Of what is left to chance; default 0.", kind=int, default=0, panel=LABELS)
+    subjects: str | None = option("Directory of pictures and a manifest for Zooniverse.", panel=LABELS)
+    redshift: str | None = option("Table with ids and redshifts.", panel=NETWORK)
+    device: str = option("cpu or cuda.", default="cpu")
+    overwrite: bool = option("Choose anew, or go on (the default).", default=False, kind=bool,
+                             flags=("--overwrite/--resume",))  # fmt: skip

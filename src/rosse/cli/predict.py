@@ -40,6 +40,7 @@ def predict(options: PredictOptions) -> None:
 
 def _job(options: PredictOptions) -> Job:
     from rosse.pipeline.voting import vote_job
+    from rosse.votes.model import model_folder
     from rosse.votes.seeing import read_redshifts
 
     assert options.model is not None
@@ -56,7 +57,7 @@ def _job(options: PredictOptions) -> Job:
     redshift = None if options.redshift is None else read_redshifts(options.redshift)
     tables = [Path(options.redshift)] if options.redshift else []
     return vote_job(
-        images_of(options, sources), Path(tiles.absolute_path(options.model)), ids=ids, redshift=redshift,
+        images_of(options, sources), model_folder(options.model).absolute(), ids=ids, redshift=redshift,
         device=launch.device_of(options.device), inputs=[*tables, *_manifests(options, sources)],
         record=tiles.record_of(options, (*cutouts.OPTIONS, "images")),
     )  # fmt: skip

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rosse.io.packed import Packed
     from rosse.votes.learning import VoteTraining
     from rosse.votes.model import VoteModel
+    from rosse.votes.quantity_model import QuantityModel
 
 HELP = """Train networks on votes and images, recalibrate them, and judge them on galaxies set aside.
 
@@ -85,16 +86,20 @@ def images_of(options: CutoutOptions, sources: list[str]) -> Packed | Gallery:
     return Gallery(entries=tuple(cutouts.entries(replace(options, cutouts=sources))))
 
 
-def say(model: VoteModel, out: Path) -> None:
+SCORES = {"error": "error", "floor": "by chance", "scatter": "scatter", "rank_correlation": "rank correlation",
+          "coverage": "coverage of 90 %"}  # fmt: skip
+
+
+def say(model: VoteModel | QuantityModel, out: Path) -> None:
     """How good a model is, and where it is."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    console = screen.out(fold=True)
-    table = Table("question", "galaxies", "error", "by chance", "coverage of 90 %", box=SIMPLE_HEAD)
-    for each in model.card["scores"]:
-        numbers = [f"{each[key]:.3f}" for key in ("error", "floor", "coverage")]
-        table.add_row(each["question"], str(each["galaxies"]), *numbers)
+    console, scores = screen.out(fold=True), model.card["scores"]
+    what, shown = next(iter(scores[0])), [key for key in SCORES if key in scores[0]]
+    table = Table(what, "galaxies", *(SCORES[key] for key in shown), box=SIMPLE_HEAD)
+    for each in scores:
+        table.add_row(each[what], str(each["galaxies"]), *(f"{each[key]:.3f}" for key in shown))
     console.print(table)
     for word, text in (("model", str(out)), ("weights", model.hash), ("card", str(out / "card.md")),
                        ("use it", f"rosse predict GALAXIES --model {out}")):  # fmt: skip

@@ -31,6 +31,8 @@ class Augmentation:
     noise : largest noise that is added, in units of that of the image (of the full range for pictures).
     forget : share of galaxies for which a condition is made unknown, so that predictions work without it.
     share : of galaxies that are blurred, and of those that get noise.
+    tone : of pictures: largest change of the logarithms of brightness and of its exponent, and of colours against
+        grey. What a picture's maker chooses differs from set to set; fluxes are never changed so.
     """
 
     turn: bool = True
@@ -40,9 +42,10 @@ class Augmentation:
     noise: float = 0.5
     forget: float = 0.15
     share: float = 0.3
+    tone: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("zoom", "shift", "blur", "noise", "forget", "share"):
+        for name in ("zoom", "shift", "blur", "noise", "forget", "share", "tone"):
             if not 0 <= getattr(self, name) <= (1 if name in ("forget", "share") else 10):
                 raise OptionError(f"augmentation: {name} is {getattr(self, name)}; a number from 0 on is wanted")
 
@@ -51,6 +54,8 @@ class Augmentation:
         conditions = batch.conditions.clone()
         pixels = self._turned(batch.pixels, conditions, draw, picture=preparation.picture)
         pixels = self._worsened(pixels, conditions, preparation, draw)
+        if self.tone and preparation.picture:
+            pixels = preparation.stretched(toned(preparation.linear(pixels), self.tone, draw))
         lost = torch.rand(conditions.shape, generator=draw) < self.forget
         return Batch(pixels=pixels, conditions=conditions.masked_fill(lost, math.nan))
 
@@ -100,6 +105,22 @@ class Augmentation:
         out = pixels.clone()
         out[some] = preparation.stretched(value)
         return out
+
+
+def toned(pictures: Tensor, most: float, draw: torch.Generator) -> Tensor:
+    """Pictures (B, C, H, W) of brightness 0 to 1 as other people would show them.
+
+    Parameters
+    ----------
+    pictures : brightness x becomes (g x)^y; colours go towards grey or away from it.
+    most : largest logarithm of g, y and of the strength of colours.
+    draw : decides which.
+    """
+    number = most * (2 * torch.rand(len(pictures), 3, generator=draw) - 1)
+    gain, power, vivid = (torch.exp(each)[:, None, None, None].to(pictures) for each in number.unbind(1))
+    grey = pictures.mean(1, keepdim=True)
+    value = grey + vivid * (pictures - grey)
+    return (gain * value).clamp(1e-4, 1) ** power
 
 
 def blur(images: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:

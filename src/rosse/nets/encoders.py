@@ -17,7 +17,9 @@ from rosse.errors import FileError, InputError, OptionError, require, unknown_na
 log = logging.getLogger(__name__)
 
 # Own encoders: widths of their stages. `small` learns 10^4 galaxies of 64 pixels on two cores in minutes.
-OWN: Mapping[str, tuple[int, ...]] = MappingProxyType({"tiny": (8, 16, 32), "small": (16, 32, 64, 128)})
+OWN: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"tiny": (8, 16, 32), "small": (16, 32, 64, 128), "medium": (24, 48, 96, 192)}
+)
 TURNS = (1, 4, 8)
 
 
@@ -27,7 +29,7 @@ class EncoderSpec:
 
     Parameters
     ----------
-    name : ``small`` or ``tiny``, which are rosse's own, or any name of timm: ``convnext_nano``, or on a hub
+    name : ``tiny``, ``small`` or ``medium``, which are rosse's own, or any name of timm: ``convnext_nano``, or on a hub
         ``hf-hub:mwalmsley/zoobot-encoder-convnext_nano``.
     bands : number of bands of its images.
     turns : views whose features are averaged: 1; 4 for the turns by right angles, or 8 with their mirror images, which
@@ -121,6 +123,7 @@ class SmallBody(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Means and maxima over the last stage's pixels, (B, 2 widths[-1])."""
+        x = x.contiguous(memory_format=torch.channels_last)  # a half quicker on a processor
         x = self.stages(self.stem(x))
         return torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
 

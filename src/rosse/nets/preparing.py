@@ -14,7 +14,9 @@ from torch.nn import functional
 
 from rosse.cutouts import Cutouts, pad_cutouts
 from rosse.errors import InputError, OptionError, bands_text
+from rosse.nets.colours import Framed, colour_pictures
 from rosse.nets.conditions import conditions_of
+from rosse.nets.framing import cropped, half_widths, petrosian_radius
 
 PICTURE_BANDS = ("R", "G", "B")
 WHITE = 255.0
@@ -87,6 +89,9 @@ class Preparation:
     picture : whether the cutouts are colour pictures, of values from 0 to 255.
     softening : units of noise below which asinh is linear.
     middle, spread : of the values in each band, from the training images.
+    colours : whether images in units of flux, in any bands, become colour pictures first, and pictures are cut like
+        them: one network for all surveys. `bands` are then those of pictures.
+    radii : of `colours`: Petrosian radii from a galaxy's centre to the border of its picture.
     """
 
     bands: tuple[str, ...]
@@ -95,10 +100,14 @@ class Preparation:
     softening: float = 3.0
     middle: tuple[float, ...]
     spread: tuple[float, ...]
+    colours: bool = False
+    radii: float = 1.5
 
     def __post_init__(self) -> None:
         if self.side < 8:
             raise OptionError(f"side is {self.side}; 8 pixels or more are wanted")
+        if self.colours and not (self.picture and self.bands == PICTURE_BANDS and self.radii > 0):
+            raise OptionError("colours are of pictures in R, G and B, and reach a positive number of radii")
         if not self.softening > 0 or min(self.spread) <= 0:
             raise OptionError("softening and spread must be positive")
         if not len(self.bands) == len(self.middle) == len(self.spread):
@@ -112,6 +121,8 @@ class Preparation:
         cutouts : B galaxies.
         redshift : (B,), NaN where unknown.
         """
+        if self.colours:
+            return self._in_colours(cutouts, redshift)
         if cutouts.bands != self.bands:
             missing = [band for band in self.bands if band not in cutouts.bands]
             if missing:
@@ -127,6 +138,17 @@ class Preparation:
         linear = _resized(cutouts, side) if self.picture else in_noise(pad_cutouts(cutouts, side, side))
         return Batch(pixels=self.stretched(linear.float()), conditions=conditions)
 
+    def _in_colours(self, cutouts: Cutouts, redshift: ArrayLike | None) -> Batch:
+        """Pictures in which galaxies are equally large; pixel scale and PSF are those of the pictures."""
+        conditions = conditions_of(cutouts, redshift)
+        if is_picture(cutouts):
+            framed = framed_pictures(cutouts, self.side, radii=self.radii)
+        else:
+            framed = colour_pictures(cutouts, self.side, radii=self.radii)
+        conditions[:, 0] /= framed.finer.cpu()
+        conditions[:, 1] *= framed.finer.cpu()
+        return Batch(pixels=self.stretched(framed.pixels.float()), conditions=conditions)
+
     def stretched(self, linear: Tensor) -> Tensor:
         """Pixels of a network from linear ones, in units of noise or from 0 to 1."""
         value = linear if self.picture else torch.asinh(linear / self.softening)
@@ -139,7 +161,10 @@ class Preparation:
 
     def record(self) -> dict[str, Any]:
         """As JSON keeps it."""
-        return asdict(self)
+        kept = asdict(self)
+        if not self.colours:
+            del kept["colours"], kept["radii"]
+        return kept
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Preparation:
@@ -183,6 +208,38 @@ class Preparation:
 def is_picture(cutouts: Cutouts) -> bool:
     """Whether cutouts are colours of a JPEG or PNG: R, G and B, without a zero point."""
     return cutouts.bands == PICTURE_BANDS and not bool(torch.isfinite(cutouts.zeropoint).any())
+
+
+def framed_pictures(pictures: Cutouts, side: int, *, radii: float) -> Framed:
+    """Pictures cut so that galaxies are equally large in them, (B, 3, side, side); borders without weight are cut off.
+
+    The sky is the median brightness on the border. Brightness is not flux: with the usual stretches the radius at which
+    it has fallen to a fifth is a little larger.
+    """
+    there = (pictures.ivar > 0).all(1)
+    values = pictures.flux / WHITE
+    mean = values.mean(1)
+    inner = _inner(there)
+    sky = torch.where(_border(there, inner), mean, torch.nan).flatten(1).nanmedian(1).values.nan_to_num(0.0)
+    radius = petrosian_radius((mean - sky[:, None, None]).clamp_min(0.0), there)
+    half = torch.minimum(half_widths(radius, radii, pictures.frame), inner.clamp_min(1))
+    return Framed(pixels=cropped(values, half, side), finer=side / (2 * half.to(mean.dtype)))
+
+
+def _inner(there: Tensor) -> Tensor:
+    """Half the side (B,) of the largest square about the middle of the pixels with weight."""
+    sizes = torch.stack((there.any(2).sum(1), there.any(1).sum(1)), 1)
+    return sizes.amin(1) // 2
+
+
+def _border(there: Tensor, inner: Tensor) -> Tensor:
+    """The outermost tenth (B, H, W) of these squares."""
+    height, width = there.shape[-2:]
+    y = (torch.arange(height, device=there.device) - height // 2).abs()[:, None]
+    x = (torch.arange(width, device=there.device) - width // 2).abs()
+    far = torch.maximum(y, x)
+    reach = inner[:, None, None]
+    return there & (far <= reach) & (far >= 0.9 * reach)
 
 
 def in_noise(cutouts: Cutouts) -> Tensor:

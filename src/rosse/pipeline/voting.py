@@ -25,6 +25,7 @@ from rosse.tables import to_arrow
 
 if TYPE_CHECKING:
     from rosse.votes.model import VoteModel
+    from rosse.votes.quantity_model import QuantityModel
 
 CHUNK = 256  # galaxies of a partition
 
@@ -89,17 +90,19 @@ class Predict:
         both = pa.concat_tables([found.cast(columns), absent])
         return both.take(pa.array(np.argsort(np.array([*there, *lost], dtype=np.int64))))
 
-    def columns(self, model: VoteModel) -> pa.Schema:
+    def columns(self, model: VoteModel | QuantityModel) -> pa.Schema:
         """Columns of the rows."""
         from rosse.votes.predicting import nothing
 
         return to_arrow(nothing(model).table()).schema
 
-    def _predicted(self, model: VoteModel, ids: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> pa.Table:
-        from rosse.votes.predicting import votes_of_rows
+    def _predicted(
+        self, model: VoteModel | QuantityModel, ids: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]
+    ) -> pa.Table:
+        from rosse.votes.predicting import said_of_rows
 
         z = np.array([self.redshift.get(name, np.nan) for name in ids.tolist()], dtype=np.float64)
-        votes = votes_of_rows(self.images, rows, model, z, device=self.device)
+        votes = said_of_rows(self.images, rows, model, z, device=self.device)
         if not np.array_equal(votes.id, ids):
             raise AssertionError("images and ids do not belong together")
         return to_arrow(votes.table())
@@ -127,9 +130,9 @@ def vote_job(
     inputs : files beside the images, e.g. a manifest.
     record : further options that decide the result.
     """
-    from rosse.votes.model import load_model
+    from rosse.votes.model import load_any
 
-    weights = load_model(model).hash
+    weights = load_any(model).hash
     chunks = _chunks(images.ids.tolist(), ids)
     step = Predict(images=images, model=model, weights=weights, redshift=dict(redshift or {}), device=device)
     return Job(
@@ -179,12 +182,12 @@ def _of_entry(entry: CutoutFiles) -> set[Path]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: Path, weights: str, device: str) -> VoteModel:
+def _loaded(path: Path, weights: str, device: str) -> VoteModel | QuantityModel:
     """The model, once in each process."""
-    from rosse.votes.model import load_model
+    from rosse.votes.model import load_any
 
     with one_thread():
-        model = load_model(path).to(device)
+        model = load_any(path).to(device)
     if model.hash != weights:
         raise InputError(f"{path} has changed since the run began: its weights are {model.hash}, not {weights}")
     return model

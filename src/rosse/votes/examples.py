@@ -1,4 +1,4 @@
-"""Images with the votes on them: what a network of votes learns from."""
+"""Images with the votes or numbers on them: what a network learns from."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from rosse.cutouts import Cutouts
 from rosse.errors import FileError, InputError, OptionError, bands_text
@@ -22,6 +21,7 @@ from rosse.io.loading import Broken
 from rosse.nets.augmenting import Augmentation
 from rosse.nets.checkpoints import digest
 from rosse.nets.preparing import Batch, Images, Preparation
+from rosse.votes.quantities import Quantities
 from rosse.votes.seeing import redshifts, see
 from rosse.votes.table import VoteTable
 
@@ -34,33 +34,37 @@ SAMPLE = 512  # images from which a preparation takes its numbers
 MEMORY = 3 * 10**9  # bytes of prepared images that are kept; more are read again for every epoch
 
 
+Labels = VoteTable | Quantities
+L = TypeVar("L", bound=Labels)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Labelled:
-    """Galaxies that have both an image and votes.
+class Labelled(Generic[L]):
+    """Galaxies that have both an image and votes, or numbers.
 
     Parameters
     ----------
     images : of more galaxies, perhaps.
     rows : (N,) rows of these among the images.
-    votes : on these, in the same order.
+    votes : on these, in the same order; or the numbers that they are labelled with.
     redshift : (N,), NaN where unknown.
     """
 
     images: Images
     rows: Rows
-    votes: VoteTable
+    votes: L
     redshift: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, which: Rows) -> Labelled:
+    def __getitem__(self, which: Rows) -> Labelled[L]:
         return Labelled(
-            images=self.images, rows=self.rows[which], votes=self.votes[which], redshift=self.redshift[which]
+            images=self.images, rows=self.rows[which], votes=cast(L, self.votes[which]), redshift=self.redshift[which]
         )
 
 
-def match(images: Images, votes: VoteTable, *, redshift: ArrayLike | Mapping[str, float] | None = None) -> Labelled:
+def match(images: Images, votes: L, *, redshift: ArrayLike | Mapping[str, float] | None = None) -> Labelled[L]:
     """Galaxies that are in both, by their ids; where none is, by the names of files without folder and ending.
 
     Parameters
@@ -81,10 +85,20 @@ def match(images: Images, votes: VoteTable, *, redshift: ArrayLike | Mapping[str
     if lost:
         log.warning("%d of %d galaxies with votes have no image and are left out", lost, len(votes))
     rows, which = found
-    asked = np.nan_to_num(votes.people[which]).sum(1) > 0
+    asked = labelled_at_all(votes[which])
     if not asked.any():
-        raise InputError("none of the galaxies with an image has a vote")
-    return Labelled(images=images, rows=rows[asked], votes=votes[which[asked]], redshift=z[rows[asked]])
+        raise InputError("none of the galaxies with an image has a vote, or a label")
+    return Labelled(images=images, rows=rows[asked], votes=cast(L, votes[which[asked]]), redshift=z[rows[asked]])
+
+
+def labelled_at_all(votes: Labels) -> NDArray[np.bool_]:
+    """(N,) whether anything is known of a galaxy."""
+    return votes.known if isinstance(votes, Quantities) else np.asarray(np.nan_to_num(votes.people).sum(1) > 0)
+
+
+def _answers(votes: Labels) -> tuple[NDArray[np.float64], ...]:
+    """What a loss wants beside the image: numbers (N, T), or counts (N, A) and people (N, Q)."""
+    return (votes.values,) if isinstance(votes, Quantities) else (votes.counts, votes.people)
 
 
 def _common(images: list[str], votes: list[str]) -> tuple[Rows, Rows]:
@@ -126,8 +140,8 @@ def _number(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7]) / 2**56
 
 
-class Examples:
-    """Prepared images with votes, kept in memory as far as there is room; a `rosse.nets.training.Data`.
+class Examples(Generic[L]):
+    """Prepared images with votes or numbers, kept in memory as far as there is room; a `rosse.nets.training.Data`.
 
     Parameters
     ----------
@@ -141,7 +155,7 @@ class Examples:
 
     def __init__(
         self,
-        labelled: Labelled,
+        labelled: Labelled[L],
         *,
         preparation: Preparation | None = None,
         side: int = 64,
@@ -151,28 +165,30 @@ class Examples:
         self.augmentation = augmentation or Augmentation()
         self.device = device
         good, sample = _readable(labelled)
-        self.labelled = labelled[good] if len(good) < len(labelled) else labelled
+        self.labelled: Labelled[L] = labelled[good] if len(good) < len(labelled) else labelled
         if not len(good):
             raise FileError("none of the images can be read")
         self.preparation = _suited(preparation, sample, side)
-        votes = self.labelled.votes
-        self.counts, self.people = (torch.from_numpy(np.ascontiguousarray(x)) for x in (votes.counts, votes.people))
+        self.answers = [torch.from_numpy(np.ascontiguousarray(x)) for x in _answers(self.labelled.votes)]
         self.hash, self.kept = self._load()
 
     def __len__(self) -> int:
         return len(self.labelled)
 
-    def batch(self, rows: Rows, draw: torch.Generator | None) -> tuple[Batch, Tensor, Tensor]:
-        """Prepared images, counts (B, A) and people (B, Q) of rows; varied if there is something to draw from."""
+    def batch(self, rows: Rows, draw: torch.Generator | None) -> tuple[Any, ...]:
+        """Prepared images of rows and their labels: counts (B, A) and people (B, Q), or numbers (B, T).
+
+        Images are varied if there is something to draw from.
+        """
         seen = self.seen(rows)
         if draw is not None:
             seen = self.augmentation(seen, self.preparation, draw)
-        return seen.to(self.device), self.counts[rows].to(self.device), self.people[rows].to(self.device)
+        return (seen.to(self.device), *(each[rows].to(self.device) for each in self.answers))
 
     def seen(self, rows: Rows) -> Batch:
         """Prepared images of rows."""
         if self.kept is not None:
-            return Batch(pixels=self.kept.pixels[rows], conditions=self.kept.conditions[rows])
+            return Batch(pixels=self.kept.pixels[rows].float(), conditions=self.kept.conditions[rows])
         return self._read(rows)
 
     def _read(self, rows: Rows) -> Batch:
@@ -184,17 +200,19 @@ class Examples:
 
     def _load(self) -> tuple[str, Batch | None]:
         """Hash of votes and images, and the images where there is room for them; else of their names."""
-        votes = self.labelled.votes
-        parts: list[Any] = ["\n".join(votes.id.tolist()), votes.counts.tobytes(), votes.people.tobytes()]
+        votes: Labels = self.labelled.votes
+        parts: list[Any] = ["\n".join(votes.id.tolist()), *(each.tobytes() for each in _answers(votes))]
         bands, side = len(self.preparation.bands), self.preparation.side
-        if 4 * len(self) * bands * side * side > MEMORY:
+        # Brightness has 256 steps in a picture, for which half precision is enough; fluxes have more.
+        kind = torch.float16 if self.preparation.picture else torch.float32
+        if kind.itemsize * len(self) * bands * side * side > MEMORY:
             return digest(*parts)[:12], None
-        pixels = torch.empty(len(self), bands, side, side)
+        pixels = torch.empty(len(self), bands, side, side, dtype=kind)
         conditions = torch.empty(len(self), 3)
         for first in range(0, len(self), CHUNK):
             rows = np.arange(first, min(first + CHUNK, len(self)))
             read = self._read(rows)
-            pixels[rows], conditions[rows] = read.pixels, read.conditions
+            pixels[rows], conditions[rows] = read.pixels.to(kind), read.conditions
         parts += [pixels.numpy().tobytes(), conditions.numpy().tobytes()]
         return digest(*parts)[:12], Batch(pixels=pixels, conditions=conditions)
 
@@ -202,6 +220,8 @@ class Examples:
 def _suited(preparation: Preparation | None, sample: list[Cutouts], side: int) -> Preparation:
     if preparation is None:
         return Preparation.fitted(sample, side=side)
+    if preparation.colours:
+        return preparation
     known, have = preparation.bands, sample[0].bands
     if set(known) <= set(have):
         return preparation
@@ -210,7 +230,7 @@ def _suited(preparation: Preparation | None, sample: list[Cutouts], side: int) -
     return Preparation.fitted(sample, side=preparation.side)
 
 
-def _readable(labelled: Labelled) -> tuple[Rows, list[Cutouts]]:
+def _readable(labelled: Labelled[L]) -> tuple[Rows, list[Cutouts]]:
     """Rows whose images can be read and have the bands of the first, and some of the images."""
     images = labelled.images
     if not isinstance(images, Gallery):  # what is packed or in memory was read when it was put there

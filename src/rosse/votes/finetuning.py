@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import nn
+from torch import Tensor, nn
 
 from rosse.cutouts import Cutouts
-from rosse.errors import FileError, InputError, OptionError, unknown_name
-from rosse.io.columns import ID_COLUMNS, IMAGE_COLUMNS
-from rosse.io.manifest import read_table
+from rosse.errors import OptionError
 from rosse.nets.augmenting import Augmentation
 from rosse.nets.preparing import Images
-from rosse.nets.training import TrainOptions, Watch, train
-from rosse.tree import Answer, Question, Tree
-from rosse.votes.calibration import Calibration
-from rosse.votes.examples import Examples, match
-from rosse.votes.learning import (
-    WORK,
-    VoteLearner,
-    VoteTraining,
-    claimed,
-    divided,
-    finish,
-    finished,
-    start_at_means,
-    together,
-)
-from rosse.votes.model import VoteModel, load_model
-from rosse.votes.network import VoteNetwork
+from rosse.nets.training import Epoch, Learner, TrainOptions, Watch, train
+from rosse.votes.examples import Examples, Rows, match
+from rosse.votes.learning import BALANCED, WORK, claimed, divided, finished, question_weights, together
+from rosse.votes.model import VoteModel, load_any
+from rosse.votes.network import Network
+from rosse.votes.quantities import Quantities
+from rosse.votes.quantity_model import QuantityModel
 from rosse.votes.seeing import as_images
 from rosse.votes.table import VoteTable
+from rosse.votes.tasks import QuantityTask, VoteTask, task_of
 
 BLOCKS = 6  # of the encoder, first to last layers, that learn at rates of their own
 
@@ -52,6 +41,9 @@ class FineTuning:
         edges and noise, which are the same for all questions (Howard & Ruder 2018, arXiv:1801.06146).
     augmentation : of the images.
     weights : question → weight, or ``balanced``.
+    norms : whether batch norms of the encoder learn new statistics while everything learns: for images unlike those
+        that the model knows, with a thousand labels or more; a few hundred galaxies give worse ones.
+    views : turned and mirrored views at prediction; None: as many as the model has.
     shares, split_seed : as of `VoteTraining`.
     """
 
@@ -60,39 +52,55 @@ class FineTuning:
     decay: float = 0.7
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(zoom=0.1))
     weights: Mapping[str, float] | str | None = None
+    norms: bool = False
+    views: int | None = None
     shares: tuple[float, float] = (0.15, 0.1)
     split_seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.decay <= 1:
             raise OptionError(f"decay is {self.decay}; a factor above 0, up to 1, is wanted")
+        if isinstance(self.weights, str) and self.weights != BALANCED:
+            raise OptionError(f"weights is {self.weights!r}; {BALANCED!r} or numbers by question are wanted")
+
+    def lasting(self) -> FineTuning:
+        """What decides the result."""
+        return replace(self, probe=self.probe.lasting(), whole=None if self.whole is None else self.whole.lasting())
 
 
-class FineLearner(VoteLearner):
-    """A network of votes whose encoder is frozen, or learns with the statistics that it has.
+class FineLearner(Learner):
+    """A network whose encoder is frozen, or learns with the statistics that it has.
 
     Parameters
     ----------
     network : what learns.
-    weights : question → weight.
+    criterion : what is said and labels → loss.
     frozen : whether the encoder stays as it is.
+    norms : whether its batch norms learn new statistics.
     """
 
-    def __init__(self, network: VoteNetwork, weights: Mapping[str, float], *, frozen: bool) -> None:
-        super().__init__(network, weights)
+    def __init__(self, network: Network, criterion: nn.Module, *, frozen: bool, norms: bool = False) -> None:
+        super().__init__()
+        self.network, self.criterion, self.norms = network, criterion, norms and not frozen
         for parameter in network.encoder.parameters():
             parameter.requires_grad_(not frozen)
 
     def train(self, mode: bool = True) -> FineLearner:
-        """Batch norms of the encoder keep their statistics: a few hundred galaxies give worse ones."""
+        """Batch norms of the encoder keep their statistics, unless they are to learn."""
         super().train(mode)
-        self.network.encoder.eval()
+        self.network.encoder.train(mode and self.norms)
         return self
+
+    def loss(self, batch: tuple[Any, ...]) -> Tensor:
+        """Mean loss () of images with their labels."""
+        seen, *labels = batch
+        value: Tensor = self.criterion(self.network(seen), *labels)
+        return value
 
 
 def finetune(
-    start: VoteModel | str | Path,
-    votes: VoteTable,
+    start: VoteModel | QuantityModel | str | Path,
+    labels: VoteTable | Quantities,
     images: Cutouts | Images | str | Path,
     out: str | Path,
     *,
@@ -100,15 +108,17 @@ def finetune(
     redshift: ArrayLike | Mapping[str, float] | None = None,
     watch: Watch | None = None,
     overwrite: bool = False,
-) -> VoteModel:
-    """Teach a model another tree, or other images of the same one; write the folder of the new model.
+) -> VoteModel | QuantityModel:
+    """Teach a model another question, or other images of the same one; write the folder of the new model.
 
-    Members, draws of dropout and views stay what they are, so that posteriors do not become surer than they should.
+    Members and draws of dropout stay what they are, so that posteriors do not become surer than they should.
 
     Parameters
     ----------
-    start : a model, or its folder.
-    votes : on galaxies; classes are votes of one person each, see `class_votes`.
+    start : a model, its folder, or the name of one that comes with rosse: ``gz-decals-small``.
+    labels : what is to be learnt. Votes on a tree (`rosse.read_votes`), or classes, which are votes of one person each
+        (`rosse.votes.labels.read_classes`), make a `rosse.VoteModel`. Numbers (`rosse.Quantities`,
+        `rosse.votes.labels.read_quantities`) make a `rosse.QuantityModel`.
     images : of the same galaxies, in as many bands as the model's.
     out : folder of the new model; a training that was stopped goes on there.
     how : options.
@@ -116,86 +126,65 @@ def finetune(
     watch : what to tell of the way.
     overwrite : remove what is in the folder.
     """
-    base, how, folder = load_model(start), how or FineTuning(), claimed(Path(out), overwrite=overwrite)
-    labelled = match(as_images(images), votes, redshift=redshift)
-    device = how.probe.device
-    examples = Examples(labelled, preparation=base.preparation, augmentation=how.augmentation, device=device)
-    training = VoteTraining(
-        network=base.members[0].spec, options=how.probe, augmentation=how.augmentation, members=len(base.members),
-        draws=base.draws, views=base.views, side=base.preparation.side, weights=how.weights, shares=how.shares,
-        split_seed=how.split_seed,
+    base, how, folder = load_any(start), how or FineTuning(), claimed(Path(out), overwrite=overwrite)
+    examples: Examples[Any] = Examples(
+        match(as_images(images), labels, redshift=redshift), preparation=base.preparation,
+        augmentation=how.augmentation, device=how.probe.device,
     )  # fmt: skip
-    parts = divided(examples.labelled, training)
-    lasting = replace(how, probe=how.probe.lasting(), whole=None if how.whole is None else how.whole.lasting())
-    mark = f"fine-tuned from {base.hash}: {asdict(lasting)} {examples.hash} {votes.tree.hash}"
+    parts = divided(examples.labelled, how.shares, how.split_seed)
+    known = examples.labelled[parts[0]].votes
+    task = task_of(known, question_weights(how.weights, known) if isinstance(known, VoteTable) else {})
+    mark = f"fine-tuned from {base.hash}: {asdict(how.lasting())} {examples.hash} {task.mark}"
     if (folder / "model.json").exists():
         return finished(folder, mark)
-    weights = training.question_weights(examples.labelled.votes[parts[0]])
-    members, histories = [], {}
-    stages = [("probe", how.probe), *([("whole", how.whole)] if how.whole is not None else [])]
-    with together(watch, len(base.members) * len(stages)) as shared:
-        for number, member in enumerate(base.members):
-            network = _with_new_head(member, examples.labelled.votes[parts[0]], seed=how.probe.seed + number)
-            for name, options in stages:
-                learner = FineLearner(network, weights, frozen=name == "probe")
-                histories[f"member {number}, {name}"] = train(
-                    learner, examples, parts[:2], options=replace(options, seed=options.seed + number),
-                    folder=folder / WORK / f"member-{number}-{name}", about=mark, watch=shared,
-                    groups=None if name == "probe" else layer_groups(network, how.decay),
-                )  # fmt: skip
-            members.append(network.to("cpu"))
-    model = VoteModel(
-        tree=votes.tree, preparation=examples.preparation, members=tuple(members),
-        calibration=Calibration.none(votes.tree), draws=base.draws, views=base.views,
-    )  # fmt: skip
-    about = {"mark": mark, "how": how, "from": base.hash}
-    return finish(model, examples, parts, folder=folder, histories=histories, about=about)
+    job = _Job(base=base, task=task, examples=examples, rows=parts[:2], how=how, folder=folder, mark=mark)
+    members, histories = job.run(watch)
+    about = {"mark": mark, "how": how, "from": base.hash, "histories": histories, "draws": base.draws,
+             "views": base.views if how.views is None else how.views}  # fmt: skip
+    return task.finished(members, examples, parts, folder=folder, about=about)
 
 
-def class_votes(ids: Sequence[str], labels: Sequence[str], *, question: str = "class") -> VoteTable:
-    """Classes as votes: a tree of one question, each galaxy with the vote of one person for its class.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Job:
+    """The trainings of a fine-tuning, member by member."""
 
-    With one vote, the log-probability is that of the expected share of the class, as for any classifier.
+    base: VoteModel | QuantityModel
+    task: VoteTask | QuantityTask
+    examples: Examples[Any]
+    rows: tuple[Rows, Rows]
+    how: FineTuning
+    folder: Path
+    mark: str
 
-    Parameters
-    ----------
-    ids : (N,) names of the galaxies.
-    labels : (N,) names of the classes; an empty text: not known.
-    question : name of the question.
-    """
-    names = sorted({str(label) for label in labels if str(label)})
-    if len(names) < 2:
-        raise InputError(f"labels name {len(names)} class ({', '.join(names)}); two or more are wanted")
-    tree = Tree(name=question, questions=(Question(name=question, answers=tuple(Answer(name=n) for n in names)),))
-    counts = np.full((len(ids), len(names)), np.nan)
-    for row, label in enumerate(labels):
-        if str(label):
-            counts[row] = [str(label) == name for name in names]
-    return VoteTable.of(tree, np.asarray(ids, dtype=str), counts)
+    def run(self, watch: Watch | None) -> tuple[list[Network], dict[str, list[Epoch]]]:
+        """Networks, and the history of each training."""
+        stages = [("probe", self.how.probe), *([("whole", self.how.whole)] if self.how.whole is not None else [])]
+        members: list[Network] = []
+        histories = {}
+        with together(watch, len(self.base.members) * len(stages)) as shared:
+            for number, member in enumerate(self.base.members):
+                network = self._with_new_head(member, seed=self.how.probe.seed + number)
+                for name, options in stages:
+                    learner = FineLearner(
+                        network, self.task.criterion(network), frozen=name == "probe", norms=self.how.norms
+                    )
+                    histories[f"member {number}, {name}"] = train(
+                        learner, self.examples, self.rows, options=replace(options, seed=options.seed + number),
+                        folder=self.folder / WORK / f"member-{number}-{name}", about=self.mark, watch=shared,
+                        groups=None if name == "probe" else layer_groups(network, self.how.decay),
+                    )  # fmt: skip
+                members.append(network.to("cpu"))
+        return members, histories
 
-
-def read_classes(path: str | Path, column: str, *, id: str | None = None) -> VoteTable:
-    """Classes of a CSV or Parquet table, as votes.
-
-    Parameters
-    ----------
-    path : of the table.
-    column : of the classes; empty cells are not known.
-    id : column of the galaxies' names; None: the first of the usual ones, or of those that name files.
-    """
-    table = read_table(Path(path))
-    known = {str(name).lower(): str(name) for name in table.columns}
-    usual = [known[name] for name in (*ID_COLUMNS, *IMAGE_COLUMNS) if name in known]
-    named = id if id is not None else next(iter(usual), None)
-    for what, name in (("class", column), ("id", named)):
-        if name is None:
-            raise FileError(f"{path} has no column of names; say which with id (--id): {', '.join(known.values())}")
-        if name not in table.columns:
-            raise FileError(f"{path}: {unknown_name(f'column of the {what}', name, list(known.values()))}")
-    return class_votes(table[named].tolist(), table[column].tolist(), question=column)
+    def _with_new_head(self, member: Network, *, seed: int) -> Network:
+        """A copy of a network for the task: its encoder and its mixing."""
+        network: Network = self.task.network(member, seed=seed)
+        network.encoder.load_state_dict(member.encoder.state_dict())
+        network.mixing.load_state_dict(member.mixing.state_dict())
+        return network
 
 
-def layer_groups(network: VoteNetwork, decay: float) -> list[tuple[list[nn.Parameter], float]]:
+def layer_groups(network: Network, decay: float) -> list[tuple[list[nn.Parameter], float]]:
     """Parameters with factors of their rates: 1 for head and mixing, ``decay`` to the power 1 to 6 for the encoder."""
     layers = [list(module.parameters(recurse=False)) for module in network.encoder.modules()]
     filled = [layer for layer in layers if layer]
@@ -204,14 +193,3 @@ def layer_groups(network: VoteNetwork, decay: float) -> list[tuple[list[nn.Param
     for depth, block in enumerate(reversed(blocks), 1):
         groups.append(([parameter for i in block for parameter in filled[i]], decay**depth))
     return groups
-
-
-def _with_new_head(member: VoteNetwork, votes: VoteTable, *, seed: int) -> VoteNetwork:
-    """A copy of a network for another tree: its encoder and its mixing, with a head that starts at the mean shares."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = VoteNetwork(member.spec, votes.tree)
-    network.encoder.load_state_dict(member.encoder.state_dict())
-    network.mixing.load_state_dict(member.mixing.state_dict())
-    start_at_means(network, votes)
-    return network

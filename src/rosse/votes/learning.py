@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 import rosse
@@ -27,11 +27,12 @@ from rosse.nets.preparing import Batch, Images
 from rosse.nets.training import Epoch, Learner, TrainOptions, Watch, train
 from rosse.votes.calibration import Calibration, fit_calibration
 from rosse.votes.card import card_text
-from rosse.votes.examples import Examples, Labelled, Rows, match, split
+from rosse.votes.examples import Examples, L, Labelled, Rows, match, split
 from rosse.votes.likelihood import VoteLoss
-from rosse.votes.model import VoteModel, count_parameters, load_model
+from rosse.votes.model import VoteModel, count_parameters, load_any, load_model
 from rosse.votes.network import NetworkSpec, VoteNetwork
-from rosse.votes.scores import score
+from rosse.votes.quantity_model import QuantityModel
+from rosse.votes.scores import coverage_by, score, votes_within
 from rosse.votes.seeing import as_images
 from rosse.votes.table import VoteTable
 
@@ -80,15 +81,16 @@ class VoteTraining:
         if isinstance(self.weights, str) and self.weights != BALANCED:
             raise OptionError(f"weights is {self.weights!r}; {BALANCED!r} or numbers by question are wanted")
 
-    def question_weights(self, votes: VoteTable) -> dict[str, float]:
-        """Weight of each question."""
-        if not isinstance(self.weights, str):
-            return dict(self.weights or {})
-        asked = (np.nan_to_num(votes.people) > 0).mean(0)
-        return {
-            question.name: float(min(MOST, 1 / share)) if share > 0 else 1.0
-            for question, share in zip(votes.tree.questions, asked, strict=True)
-        }
+
+def question_weights(weights: Mapping[str, float] | str | None, votes: VoteTable) -> dict[str, float]:
+    """Weight of each question, from numbers or `BALANCED`."""
+    if not isinstance(weights, str):
+        return dict(weights or {})
+    asked = (np.nan_to_num(votes.people) > 0).mean(0)
+    return {
+        question.name: float(min(MOST, 1 / share)) if share > 0 else 1.0
+        for question, share in zip(votes.tree.questions, asked, strict=True)
+    }
 
 
 class VoteLearner(Learner):
@@ -142,10 +144,10 @@ def train_votes(
     folder, how = claimed(Path(out), overwrite=overwrite), how or VoteTraining()
     labelled = match(as_images(images), votes, redshift=redshift)
     examples = Examples(labelled, side=how.side, augmentation=how.augmentation, device=how.options.device)
-    parts = divided(examples.labelled, how)
+    parts = divided(examples.labelled, how.shares, how.split_seed)
     mark = _mark(how, examples)
     if (folder / "model.json").exists():
-        return finished(folder, mark)
+        return load_model(finished(folder, mark))
     members, histories = [], {}
     with together(watch, how.members) as shared:
         for number in range(how.members):
@@ -162,9 +164,9 @@ def train_votes(
     return finish(model, examples, parts, folder=folder, histories=histories, about={"mark": mark, "how": how})
 
 
-def divided(labelled: Labelled, how: VoteTraining) -> tuple[Rows, Rows, Rows]:
+def divided(labelled: Labelled[L], shares: tuple[float, float], seed: int) -> tuple[Rows, Rows, Rows]:
     """Rows to learn from, validate and judge with."""
-    parts = split(labelled.votes.id, how.shares, seed=how.split_seed)
+    parts = split(labelled.votes.id, shares, seed=seed)
     if min(map(len, parts[:2])) < 2:
         raise OptionError(
             f"{len(labelled)} galaxies with votes make {len(parts[0])} to learn from and {len(parts[1])} to validate "
@@ -175,7 +177,7 @@ def divided(labelled: Labelled, how: VoteTraining) -> tuple[Rows, Rows, Rows]:
 
 def finish(
     model: VoteModel,
-    examples: Examples,
+    examples: Examples[VoteTable],
     parts: tuple[Rows, Rows, Rows],
     *,
     folder: Path,
@@ -187,32 +189,57 @@ def finish(
     held = said(model, examples, parts[1], calibrated=False)
     model = model.with_calibration(fit_calibration(votes[parts[1]], held))
     judged = parts[2] if len(parts[2]) else parts[1]
-    scores = score(votes[judged], said(model, examples, judged).numpy())
-    card = {
-        "mark": about["mark"],
-        "made_with": {name: _version(name) for name in PACKAGES},
-        "data": {"hash": examples.hash, "galaxies": len(examples), "learnt_from": len(parts[0]),
-                 "validated_and_recalibrated_with": len(parts[1]), "judged_with": len(parts[2])},
+    found = said(model, examples, judged).numpy()
+    scores, covered = score(votes[judged], found), votes_within(votes[judged], found)
+    card = card_of(examples, parts, histories, about) | {
         "tree_hash": votes.tree.hash,
         "parameters": count_parameters(model.members[0]),
-        "started_from": about.get("from", "chance"),
-        "training": asdict(about["how"]),
-        "epochs": {name: len(history) for name, history in histories.items()},
         "scores": [asdict(each) for each in scores],
-    }  # fmt: skip
+        "coverage": coverage_by(covered, _known(examples, judged, about.get("by", {}))),
+    }
     model = replace(model, card=card)
-    plot_curves(histories, folder / "curves.png")
-    write_whole(folder / "card.md", card_text(model).encode())
-    lines = ["member,epoch,train,valid,rate,seconds"]
-    for name, history in histories.items():
-        lines += [f"{name},{i},{e.train!r},{e.valid!r},{e.rate!r},{e.seconds:.2f}" for i, e in enumerate(history, 1)]
-    write_whole(folder / "history.csv", ("\n".join(lines) + "\n").encode())
+    write_beside(folder, card_text(model), histories)
     model.save(folder)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return model
 
 
-def said(model: VoteModel, examples: Examples, rows: Rows, *, calibrated: bool = True) -> Tensor:
+def card_of(
+    examples: Examples[L],
+    parts: tuple[Rows, Rows, Rows],
+    histories: Mapping[str, list[Epoch]],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What is told of every model: from what it was made, and how."""
+    return {
+        "mark": about["mark"],
+        "story": about.get("story", ""),
+        "made_with": {name: _version(name) for name in PACKAGES},
+        "data": {"hash": examples.hash, "galaxies": len(examples), "learnt_from": len(parts[0]),
+                 "validated_and_recalibrated_with": len(parts[1]), "judged_with": len(parts[2])},
+        "started_from": about.get("from", "chance"),
+        "training": asdict(about["how"]),
+        "epochs": {name: len(history) for name, history in histories.items()},
+    }  # fmt: skip
+
+
+def write_beside(folder: Path, card: str, histories: Mapping[str, list[Epoch]]) -> None:
+    """Card, curves and history of a training, beside the weights."""
+    plot_curves(histories, folder / "curves.png")
+    write_whole(folder / "card.md", card.encode())
+    lines = ["member,epoch,train,valid,rate,seconds"]
+    for name, history in histories.items():
+        lines += [f"{name},{i},{e.train!r},{e.valid!r},{e.rate!r},{e.seconds:.2f}" for i, e in enumerate(history, 1)]
+    write_whole(folder / "history.csv", ("\n".join(lines) + "\n").encode())
+
+
+def _known(examples: Examples[L], rows: Rows, by: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    """What coverage is looked at by: redshift, and what else is told."""
+    told = {name: np.asarray(values, dtype=np.float64)[rows] for name, values in by.items()}
+    return {"redshift": examples.labelled.redshift[rows], **told}
+
+
+def said(model: VoteModel, examples: Examples[VoteTable], rows: Rows, *, calibrated: bool = True) -> Tensor:
     """Concentrations (B, M, outputs) of examples, as they are."""
     parts = [
         model.concentrations(examples.seen(rows[first : first + 256]), calibrated=calibrated)
@@ -257,7 +284,7 @@ def together(watch: Watch | None, members: int) -> Iterator[Watch | None]:
             watch.end()
 
 
-def _learner(how: VoteTraining, examples: Examples, learn: Rows, number: int) -> VoteLearner:
+def _learner(how: VoteTraining, examples: Examples[VoteTable], learn: Rows, number: int) -> VoteLearner:
     bands = len(examples.preparation.bands)
     spec = replace(how.network, encoder=replace(how.network.encoder, bands=bands))
     with torch.random.fork_rng(devices=[]):
@@ -265,7 +292,7 @@ def _learner(how: VoteTraining, examples: Examples, learn: Rows, number: int) ->
         network = VoteNetwork(spec, examples.labelled.votes.tree, pretrained=how.pretrained)
     check_side(network.encoder, examples.preparation.side)
     start_at_means(network, examples.labelled.votes[learn])
-    return VoteLearner(network, how.question_weights(examples.labelled.votes[learn]))
+    return VoteLearner(network, question_weights(how.weights, examples.labelled.votes[learn]))
 
 
 def start_at_means(network: VoteNetwork, votes: VoteTable) -> None:
@@ -282,14 +309,14 @@ def start_at_means(network: VoteNetwork, votes: VoteTable) -> None:
         network.head.linear.weight.mul_(0.5)
 
 
-def _mark(how: VoteTraining, examples: Examples) -> str:
+def _mark(how: VoteTraining, examples: Examples[VoteTable]) -> str:
     """All that a model depends on."""
     return f"{asdict(replace(how, options=how.options.lasting()))} {examples.hash} {examples.labelled.votes.tree.hash}"
 
 
-def finished(folder: Path, mark: str) -> VoteModel:
+def finished(folder: Path, mark: str) -> VoteModel | QuantityModel:
     """The model that is there already, if it is the one that is wanted."""
-    model = load_model(folder)
+    model = load_any(folder)
     if model.card.get("mark") != mark:
         raise OptionError(
             f"{folder} holds a model of other options, votes or images; give another folder, or overwrite"

@@ -11,21 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
-from rosse.errors import FileError, InputError, OptionError
-from rosse.nets.checkpoints import digest, load_state, load_tensors, save_tensors, write_whole
-from rosse.nets.dropout import has_dropout, thinned
-from rosse.nets.encoders import TURNS, turned
+from rosse.errors import FileError, InputError
 from rosse.nets.preparing import Batch, Preparation
 from rosse.tree import Answer, Question, Tree
 from rosse.votes.calibration import Calibration
+from rosse.votes.ensemble import check_components, ensemble_hash, said_by_all, with_weights, write_model
 from rosse.votes.network import NetworkSpec, VoteNetwork
+from rosse.votes.quantity_model import QUANTITIES, QuantityModel
 
 FORMAT = "rosse vote model 1"
+SHIPPED = Path(__file__).parent / "models"  # those that come with rosse
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,14 +52,7 @@ class VoteModel:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.members:
-            raise OptionError("a model needs one network or more")
-        if self.draws < 0:
-            raise OptionError(f"draws is {self.draws}; 0 or more are wanted")
-        if self.views not in TURNS:
-            raise OptionError(f"views is {self.views}; 1, 4 or 8 are wanted")
-        if self.draws and not has_dropout(self.members[0]):
-            raise OptionError(f"{self.draws} draws of a network without dropout are all the same; draws=0 is wanted")
+        check_components(self.members, self.draws, self.views)
 
     def __repr__(self) -> str:
         name, count = self.members[0].spec.encoder.name, len(self.members)
@@ -76,12 +68,7 @@ class VoteModel:
     def hash(self) -> str:
         """Twelve hexadecimal digits of all that decides what it predicts."""
         about = [self.tree.hash, self.preparation.record(), self.calibration.record(), self.draws, self.views]
-        parts: list[bytes | str] = [json.dumps(about, sort_keys=True)]
-        for member in self.members:
-            parts.append(json.dumps(member.spec.record(), sort_keys=True))
-            for name, value in sorted(member.state_dict().items()):
-                parts += [name, value.detach().cpu().contiguous().numpy().tobytes()]
-        return digest(*parts)[:12]
+        return ensemble_hash(about, self.members)
 
     def to(self, device: str) -> VoteModel:
         """The same on a device."""
@@ -89,21 +76,12 @@ class VoteModel:
             member.to(device)
         return self
 
-    @torch.no_grad()
     def concentrations(self, batch: Batch, *, calibrated: bool = True) -> Tensor:
         """Concentrations (B, M, outputs) in double precision, on the processor.
 
         A galaxy's do not depend on the other galaxies of the batch, but for the last digits.
         """
-        parts = []
-        for member in self.members:
-            member.eval()
-            for view in range(self.views):
-                features = member.encoder(turned(batch.pixels, view))
-                for draw in range(self.draws) or (None,):
-                    with thinned(member.mixing, draw), thinned(member.head, None if draw is None else draw + 10_000):
-                        parts.append(member.votes(features, batch.conditions).cpu().double())
-        out = torch.stack(parts, 1)
+        out = said_by_all(self.members, batch, draws=self.draws, views=self.views)
         return self.calibration(self.tree, out) if calibrated else out
 
     def with_calibration(self, calibration: Calibration) -> VoteModel:
@@ -112,44 +90,66 @@ class VoteModel:
 
     def save(self, folder: str | Path) -> Path:
         """Write the model's folder; `model.json` comes last, so that a folder that has it is whole."""
-        folder = Path(folder)
-        for number, member in enumerate(self.members):
-            save_tensors(folder / _member(number), member.state_dict())
         about = {
             "format": FORMAT,
             "hash": self.hash,
             "tree": tree_record(self.tree),
-            "networks": [member.spec.record() for member in self.members],
             "preparation": self.preparation.record(),
             "calibration": self.calibration.record(),
             "draws": self.draws,
             "views": self.views,
             "card": dict(self.card),
         }
-        write_whole(folder / "model.json", (json.dumps(about, indent=1) + "\n").encode())
+        return write_model(Path(folder), self.members, about)
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with rosse."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
+
+
+def model_folder(model: str | Path) -> Path:
+    """Folder of a model: the one that is named, or that of a model that comes with rosse, by its name.
+
+    Raises
+    ------
+    FileError
+        There is neither.
+    """
+    folder = Path(model).expanduser()
+    if (folder / "model.json").exists() or folder.is_dir():
         return folder
+    name, known = str(model), shipped_models()
+    if name in known:
+        return SHIPPED / name
+    raise FileError(f"there is no model {name!r}: no folder of this name, and rosse comes with {', '.join(known)}; "
+                    "rosse train makes one")  # fmt: skip
 
 
-def _member(number: int) -> str:
-    return f"member-{number}.safetensors"
-
-
-def load_model(model: str | Path | VoteModel) -> VoteModel:
-    """A model of votes from its folder; one that is a model already is given back.
+def load_model(model: str | Path | VoteModel | QuantityModel) -> VoteModel:
+    """A model of votes from its folder, or one that comes with rosse by its name; a model is given back.
 
     Raises
     ------
     FileError
         The folder is no model's, or its weights are not those it was saved with.
     """
-    if isinstance(model, VoteModel):
+    found = load_any(model)
+    if not isinstance(found, VoteModel):
+        raise FileError(f"{model} estimates {', '.join(found.names)}, no votes; rosse.predict_quantities uses it")
+    return found
+
+
+def load_any(model: str | Path | VoteModel | QuantityModel) -> VoteModel | QuantityModel:
+    """A model of votes or of numbers, as `load_model`."""
+    if not isinstance(model, (str, Path)):
         return model
-    folder = Path(model).expanduser()
+    folder = model_folder(model)
     try:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
+        if about["format"] not in (FORMAT, QUANTITIES):
             raise FileError(f"{folder} holds a model of the format {about['format']!r}; {FORMAT!r} is wanted")
-        found = _of_record(folder, about)
+        found = _of_record(folder, about) if about["format"] == FORMAT else QuantityModel.of_record(folder, about)
     except FileNotFoundError as err:
         raise FileError(f"{folder} is no model of votes: it has no model.json; rosse train makes one") from err
     except (KeyError, TypeError, ValueError, NotADirectoryError) as err:
@@ -165,15 +165,14 @@ def load_model(model: str | Path | VoteModel) -> VoteModel:
 
 def _of_record(folder: Path, about: Mapping[str, Any]) -> VoteModel:
     tree = tree_of_record(about["tree"])
-    members = []
-    for number, record in enumerate(about["networks"]):
-        member = VoteNetwork(NetworkSpec.of_record(record), tree)
-        tensors, _ = load_tensors(folder / _member(number))
-        load_state(member, tensors, str(folder / _member(number)))
-        members.append(member.eval())
+    members = tuple(
+        with_weights(folder, number, VoteNetwork(NetworkSpec.of_record(record), tree))
+        for number, record in enumerate(about["networks"])
+    )
     return VoteModel(
-        tree=tree, preparation=Preparation.of_record(about["preparation"]), members=tuple(members),
-        calibration=Calibration(**about["calibration"]), draws=about["draws"], views=about["views"], card=about["card"],
+        tree=tree, preparation=Preparation.of_record(about["preparation"]),
+        members=cast(tuple[VoteNetwork, ...], members), calibration=Calibration(**about["calibration"]),
+        draws=about["draws"], views=about["views"], card=about["card"],
     )  # fmt: skip
 
 

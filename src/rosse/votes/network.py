@@ -1,8 +1,8 @@
-"""The network of votes: an encoder, what is known of the image beside its pixels, and a head of the tree."""
+"""The networks: an encoder, what is known of the image beside its pixels, and a head of the tree or of numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,14 +13,14 @@ from rosse.errors import OptionError, unknown_name
 from rosse.nets.conditions import NAMES, encoded
 from rosse.nets.dropout import Dropout
 from rosse.nets.encoders import EncoderSpec, build_encoder
-from rosse.nets.heads import LINKS, VoteHead
+from rosse.nets.heads import LINKS, RegressionHead, VoteHead
 from rosse.nets.preparing import Batch
 from rosse.tree import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
-    """Which network of votes: all that is needed to build it again.
+    """Which network: all that is needed to build it again.
 
     Parameters
     ----------
@@ -51,8 +51,42 @@ class NetworkSpec:
         return cls(**{**record, "encoder": EncoderSpec(**record["encoder"])})
 
 
-class VoteNetwork(nn.Module):
-    """Concentrations of the votes on a tree, from prepared images and their conditions.
+class Network(nn.Module):
+    """An encoder of the pixels, and a layer that mixes its features with what is known beside them.
+
+    Parameters
+    ----------
+    spec : of encoder and head.
+    pretrained : whether the encoder starts from weights of timm.
+    """
+
+    head: nn.Module
+
+    def __init__(self, spec: NetworkSpec, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.encoder = build_encoder(spec.encoder, pretrained=pretrained)
+        self.spec = replace(spec, encoder=self.encoder.spec)
+        self.mixing = nn.Sequential(
+            Dropout(spec.dropout), nn.Linear(self.encoder.features + 2 * len(NAMES), spec.width), nn.GELU()
+        )
+
+    def forward(self, batch: Batch) -> Tensor:
+        """What is said of a batch, (B, outputs), in single precision."""
+        return self.said(self.encoder(batch.pixels), batch.conditions)
+
+    def said(self, features: Tensor, conditions: Tensor) -> Tensor:
+        """Numbers (B, outputs) from features (B, F) of the encoder and conditions (B, 3)."""
+        raise NotImplementedError
+
+    def mixed(self, features: Tensor, conditions: Tensor) -> Tensor:
+        """What heads get, (B, width), in single precision: a concentration of 1e5 has more digits than bfloat16."""
+        with torch.autocast(features.device.type, enabled=False):
+            out: Tensor = self.mixing(torch.cat((features.float(), encoded(conditions)), 1))
+        return out
+
+
+class VoteNetwork(Network):
+    """Concentrations of the votes on a tree, (B, outputs), of what `rosse.nets.heads.vote_outputs` names.
 
     Parameters
     ----------
@@ -61,25 +95,37 @@ class VoteNetwork(nn.Module):
     pretrained : whether the encoder starts from weights of timm.
     """
 
+    head: VoteHead
+
     def __init__(self, spec: NetworkSpec, tree: Tree, *, pretrained: bool = False) -> None:
-        super().__init__()
-        self.encoder = build_encoder(spec.encoder, pretrained=pretrained)
-        self.spec = replace(spec, encoder=self.encoder.spec)
+        super().__init__(spec, pretrained=pretrained)
         self.tree = tree
-        self.mixing = nn.Sequential(
-            Dropout(spec.dropout), nn.Linear(self.encoder.features + 2 * len(NAMES), spec.width), nn.GELU()
-        )
         self.head = VoteHead(spec.width, tree, dropout=spec.dropout, link=LINKS[spec.link])
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Concentrations (B, outputs), in single precision, of what `rosse.nets.heads.vote_outputs` names."""
-        return self.votes(self.encoder(batch.pixels), batch.conditions)
-
-    def votes(self, features: Tensor, conditions: Tensor) -> Tensor:
-        """Concentrations (B, outputs) from features (B, F) of the encoder and conditions (B, 3)."""
-        known = torch.cat((features, encoded(conditions).to(features.dtype)), 1)
-        with torch.autocast(
-            features.device.type, enabled=False
-        ):  # a concentration of 1e5 has more digits than bfloat16
-            out: Tensor = self.head(self.mixing(known.float()))
+    def said(self, features: Tensor, conditions: Tensor) -> Tensor:
+        """Concentrations (B, outputs)."""
+        with torch.autocast(features.device.type, enabled=False):
+            out: Tensor = self.head(self.mixed(features, conditions))
         return out
+
+
+class QuantityNetwork(Network):
+    """Means, then one-sigma errors, of T numbers, (B, 2 T), in units of their scatter among the labels.
+
+    Parameters
+    ----------
+    spec : of encoder and head.
+    names : of the numbers.
+    """
+
+    head: RegressionHead
+
+    def __init__(self, spec: NetworkSpec, names: Sequence[str]) -> None:
+        super().__init__(spec)
+        self.names = tuple(names)
+        self.head = RegressionHead(spec.width, len(self.names), dropout=spec.dropout)
+
+    def said(self, features: Tensor, conditions: Tensor) -> Tensor:
+        """Means and errors (B, 2 T)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return torch.cat(self.head(self.mixed(features, conditions)), 1)

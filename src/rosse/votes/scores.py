@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -160,6 +161,25 @@ def coverage(truth: Numbers, low: Numbers, high: Numbers, asked: Numbers, tree: 
         some = asked[:, i] >= least
         out.append(inside[some, here].mean() if some.any() else np.nan)
     return np.array(out)
+
+
+def coverage_by(covered: Numbers, by: Mapping[str, Numbers], *, bins: int = 4) -> dict[str, dict[str, Any]]:
+    """Coverage in bins of quantities, with as many galaxies in each bin; quantities that are hardly known are left out.
+
+    Parameters
+    ----------
+    covered : (B, A), as of `votes_within`.
+    by : name → (B,) values, NaN where not known.
+    bins : of each quantity.
+    """
+    out = {}
+    for name, values in by.items():
+        known = values[np.isfinite(values)]
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1))) if len(known) >= 10 * bins else known[:0]
+        if len(edges) > 2:
+            edges[-1] = np.nextafter(edges[-1], np.inf)
+            out[name] = in_bins(values, covered, edges)
+    return out
 
 
 def in_bins(values: ArrayLike, covered: Numbers, edges: ArrayLike) -> dict[str, Any]:
