@@ -4,7 +4,7 @@ A model is a mixture of M equally likely components (networks of an ensemble, dr
 votes would tell which of them is right; where they agree, on whatever, votes teach nothing. That is the mutual
 information I[k; m] = H[k] - mean_m H[k | m] between the votes k on a question and the component m: the entropy of the
 mixture's distribution of votes minus the mean entropy of the components' (Houlsby+2011, arXiv:1112.5745, eq. 2;
-Gal+2017, arXiv:1703.02910, eq. 3; for the votes of several people Walmsley+2020, arXiv:1905.07424, Sect. 4). It is at
+Gal+2017, arXiv:1703.02910; for the votes of several people Walmsley+2020, arXiv:1905.07424). It is at
 least 0, at most ln M, and never falls when more people look.
 
 All functions take concentrations (B, M, outputs) in the order of `rosse.nets.heads.vote_outputs`; entropies are in
@@ -32,8 +32,8 @@ def vote_entropy(concentrations: Numbers, people: int) -> Numbers:
     Notes
     -----
     H = -E[ln p(k)] with the Dirichlet-multinomial p of `rosse.nets.likelihoods.log_dirichlet_multinomial`. Its
-    logarithm is a sum of terms each of one k_i, and k_i is beta-binomial: K sums over 0 to n, never one over all ways to
-    divide n votes. For one vote it is -Σ m_i ln m_i of the mean shares m.
+    logarithm is a sum of terms each of one k_i, and k_i is beta-binomial: K sums over 0 to n, never one over all ways
+    to divide n votes. For one vote it is -Σ m_i ln m_i of the mean shares m.
     """
     alpha = np.asarray(concentrations, dtype=np.float64)
     total = alpha.sum(-1)
@@ -246,7 +246,7 @@ def _entropy(probability: Numbers) -> Numbers:
 
 def _dirichlet(alpha: Numbers, random: np.random.Generator) -> Numbers:
     """Shares (..., K) drawn from Dirichlet distributions, by logarithms: variates near 0 would underflow."""
-    # Γ(α) is distributed as Γ(α + 1) U^(1/α) (Marsaglia & Tsang 2000, doi:10.1145/358407.358414, Sect. 6)
+    # Γ(α) is distributed as Γ(α + 1) U^(1/α) (Marsaglia & Tsang 2000, doi:10.1145/358407.358414)
     logs = np.log(random.standard_gamma(alpha + 1)) + np.log1p(-random.random(alpha.shape)) / alpha
     out = np.exp(logs - logs.max(-1, keepdims=True))
     return np.asarray(out / out.sum(-1, keepdims=True))

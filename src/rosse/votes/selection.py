@@ -10,7 +10,7 @@ deviate by d_m(x) from their mean in component m, and n votes say them with the 
   answers (BatchBALD, Kirsch+2019, arXiv:1906.08158, for normal distributions; greedy, it is that of a determinantal
   point process, Chen+2018, arXiv:1709.05135);
 - they leave Σ = (1 + V'V)^-1 of the components' spread, and so tr(C Σ) of the variance of all shares in the pool, with
-  C the sum of d d' / M over its galaxies (Cohn+1996, arXiv:cs/9603104, eq. 10).
+  C the sum of d d' / M over its galaxies (Cohn+1996, arXiv:cs/9603104).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from rosse.votes.mixture import asked_probability, beta_parameters
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.int64]
 LEAST = 1e-4  # of a share, and of the number of people asked: a variance must not be 0
+CHUNK = 4096  # galaxies at a time
 SHORTLIST = 20  # galaxies that are looked at for each one that is chosen: those of the largest scores
 
 
@@ -219,7 +220,8 @@ def _greedy(candidates: Candidates, count: int, covariance: Numbers | None) -> R
     """Galaxies, one after the other, with the largest gain of information, or loss of variance tr(C Σ)."""
     told = _told(candidates)
     left = np.eye(told.shape[-1])  # Σ
-    short = _largest(_gain(told, left, covariance), SHORTLIST * count)
+    alone = [_gain(told[first : first + CHUNK], left, covariance) for first in range(0, len(told), CHUNK)]
+    short = _largest(np.concatenate([np.zeros(0), *alone]), SHORTLIST * count)
     out: list[int] = []
     free = np.ones(len(short), dtype=bool)
     for _ in range(min(count, len(short))):
@@ -227,16 +229,16 @@ def _greedy(candidates: Candidates, count: int, covariance: Numbers | None) -> R
         best = int(gain.argmax())
         free[best] = False
         out.append(int(short[best]))
-        for v in told[short[best]]:
-            moved = left @ v
-            left = left - np.outer(moved, moved) / (1 + v @ moved)
+        v = told[short[best]]
+        moved = v @ left
+        left = left - moved.T @ np.linalg.solve(np.eye(len(v)) + moved @ v.T, moved)
     return np.array(out, dtype=np.int64)
 
 
 def _gain(told: Numbers, left: Numbers, covariance: Numbers | None) -> Numbers:
-    """Of each galaxy (B,), answers taken one by one: ½ Σ ln(1 + v'Σv), or Σ v'ΣCΣv / (1 + v'Σv)."""
+    """Of each galaxy (B,): ½ ln det(1 + v Σ v'), or tr[v Σ C Σ v' (1 + v Σ v')^-1], v having a row for each answer."""
     moved = told @ left
-    size = (moved * told).sum(-1)
+    size = np.eye(told.shape[1]) + moved @ told.transpose(0, 2, 1)
     if covariance is None:
-        return np.asarray(0.5 * np.log1p(size).sum(-1))
-    return np.asarray((((moved @ covariance) * moved).sum(-1) / (1 + size)).sum(-1))
+        return np.asarray(0.5 * np.linalg.slogdet(size)[1])
+    return np.asarray(np.linalg.solve(size, moved @ covariance @ moved.transpose(0, 2, 1)).trace(axis1=1, axis2=2))
