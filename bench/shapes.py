@@ -143,7 +143,7 @@ def peer(python: str, image: np.ndarray, sigma: np.ndarray, segment: np.ndarray,
 
 def table(ours: dict[str, np.ndarray], theirs: list[dict]) -> None:
     """One line for each index; where rosse has no value the difference is infinite."""
-    clean, fair, whole, masked = (column(theirs, name) for name in ("flag", "snr_pixel", "whole", "masked"))
+    clean, fair, masked = (column(theirs, name) for name in ("flag", "snr_pixel", "masked"))
     clean = clean == 0
     fair = clean & (fair >= 2.5)
     print(f"statmorph flags nothing in {clean.sum()}, and S/N per pixel is 2.5 or more in {fair.sum()} of them.\n")
@@ -162,15 +162,11 @@ def table(ours: dict[str, np.ndarray], theirs: list[dict]) -> None:
     for name in [name for name in ours if name in theirs[0]]:
         far[name] = relative(name, ours[name], column(theirs, name))
         line(name, far[name], clean, fair)
-        if name == "smoothness":
-            ring = whole > 0.999
-            line("smoothness, aperture whole", far[name], clean & ring, fair & ring)
     shift = np.hypot(ours["x"] - column(theirs, "x"), ours["y"] - column(theirs, "y"))
     print(f"\nOf the {clean.sum()}:")
     print(f"- centres more than 0.1 pixels apart: {(shift[clean] > 0.1).sum()}")
     for name in ("r_petro", "a_petro", "multimode", "r_max"):
         print(f"- {name} more than 5 % apart: {(far[name][clean] > 0.05).sum()}")
-    print(f"- aperture of smoothness not whole: {(whole[clean] <= 0.999).sum()}")
     print(f"- pixels without data in statmorph's map of Gini: {(masked[clean] > 0).sum()}")
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import statmorph
-from photutils.aperture import CircularAperture
 
 NAMES = {
     "x": "xc_asymmetry", "y": "yc_asymmetry", "ellipticity": "ellipticity_asymmetry", "r_petro": "rpetro_circ",
@@ -55,7 +54,7 @@ def measure(image: np.ndarray, sigma: np.ndarray, segment: np.ndarray) -> dict[s
         }
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     values = {ours: float(m[theirs]) for ours, theirs in NAMES.items()}
-    values |= {"whole": whole(m), "masked": float((m._segmap_gini & m._mask_stamp).sum())}
+    values |= {"masked": float((m._segmap_gini & m._mask_stamp).sum())}
     return {
         "flag": int(m.flag),
         "seconds": seconds,
@@ -63,12 +62,6 @@ def measure(image: np.ndarray, sigma: np.ndarray, segment: np.ndarray) -> dict[s
         "sersic": float(getattr(m, "sersic_runtime", 0.0)),
         **values,
     }
-
-
-def whole(m: statmorph.SourceMorphology) -> float:
-    """Part of the aperture of smoothness that lies in the stamp and has data."""
-    aperture = CircularAperture(m._asymmetry_center, 1.5 * m.rpetro_circ)
-    return float(aperture.area_overlap(m._cutout_stamp_maskzeroed, mask=m._mask_stamp) / aperture.area)
 
 
 if __name__ == "__main__":

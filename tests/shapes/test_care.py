@@ -47,7 +47,7 @@ def test_a_ring_that_leaves_the_stamp_makes_smoothness_too_low_and_says_so() -> 
         rosse.measure_shapes(
             cutouts(image, SIGMA),
             segments=segment,
-            options=rosse.ShapeOptions(whole_ring=whole, stamp=1.0, stamp_minimum=32),
+            options=rosse.ShapeOptions(whole_ring=whole, stamp=1.0, stamp_minimum=32, most_sky=0.5),
         )
         for whole in (True, False)
     )

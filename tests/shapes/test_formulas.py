@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from rosse.shapes.apertures import Ellipses, circle_weights, ellipse_weights, growth
-from rosse.shapes.connected import component_at, components, summits
+from rosse.shapes.connected import all_at_once, component_at, components, summits
 from rosse.shapes.gini import bulge_statistic, gini, m20, merger_statistic
 from rosse.shapes.maps import clipped_mode
 from rosse.shapes.mid import multimode
@@ -78,6 +78,7 @@ def test_gaussian_is_scipys(sigma: float) -> None:
 def test_components_are_scipys(seed: int, share: float, diagonal: bool) -> None:
     mask = np.random.default_rng(seed).random((3, 13, 11)) < share
     ours = components(torch.from_numpy(mask), diagonal=diagonal).numpy()
+    np.testing.assert_array_equal(ours, all_at_once(torch.from_numpy(mask), diagonal).numpy())  # as on a GPU
     structure = np.ones((3, 3)) if diagonal else None
     for label, on in zip(ours, mask, strict=True):
         theirs, count = ndimage.label(on, structure)

@@ -135,13 +135,14 @@ class Search:
         rows, first = window.rows[which], window.first[which]
         back = self.flipped.about(centre, rows, first, window.side)
         whole = len(which) == len(window.rows)  # then they are all there, in order
-        own, light = (v if whole else v[which] for v in (window.own, window.light))
+        own, light = (window.own, window.light) if whole else (window.own[which], None)
         weight = _circle(centre - first, self.radius[rows], window.side)
         if window.data is not None:
             weight.mul_(window.data if whole else window.data[which])
         if window.gaps:
             self.holes.cut_out(weight, centre, rows, first)
         delta = back.sub_(own).abs_().mul_(weight)
+        light = own.abs_() if light is None else light  # own is a copy then
         absolute, light, area = (v.flatten(1).sum(1).double() for v in (delta, light * weight, weight))
         return (absolute - area * self.sky[rows]) / light
 

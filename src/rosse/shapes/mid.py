@@ -1,7 +1,7 @@
 """Multimode, intensity and deviation: clumps of a galaxy, told apart by level and by steepest ascent.
 
-Components at many levels are a matter of one pixel after the other: they are found on a CPU, galaxy by galaxy, on the
-rectangle around its segment.
+Components at many levels are a matter of one pixel after the other: on a CPU they are found galaxy by galaxy, on the
+rectangle around its segment; on other devices by ``mid_batched.py``.
 """
 
 from __future__ import annotations
@@ -33,11 +33,17 @@ def mid(stamps: Stamps, otherwise: Tensor, options: ShapeOptions) -> tuple[dict[
 
     `otherwise` (B, N, N) are the maps where the galaxy's own segment ends before the level of the map is reached.
     """
-    light = torch.where(stamps.segment & ~stamps.bad, stamps.image, 0.0).clamp_min_(0).cpu().numpy()
-    segment, other = (m.cpu().numpy() for m in (stamps.segment & ~stamps.bad, otherwise))
+    if stamps.image.device.type != "cpu":
+        from rosse.shapes.mid_batched import mid_at_once  # which needs what stands here
+
+        return mid_at_once(stamps, otherwise, options)
+    light = torch.where(stamps.segment & ~stamps.bad, stamps.image, 0.0).clamp_min_(0).numpy()
+    segment, other = (m.numpy() for m in (stamps.segment & ~stamps.bad, otherwise))
     found = np.full((3, len(light)), math.nan)
     whole = np.zeros(light.shape, dtype=bool)
-    for i, box in enumerate(_boxes(stamps, options)):
+    corners = zip(*(v.tolist() for v in boxes(stamps, options)), strict=True)
+    for i, ((x, y), (x_stop, y_stop)) in enumerate(corners):
+        box = np.s_[y:y_stop, x:x_stop]
         if segment[i].any() and light[i].any():
             # of a map that is not the segment's, the segment's light is all that counts
             galaxy = _Galaxy(light=light[i][box].astype(np.float64), segment=segment[i][box])
@@ -48,20 +54,19 @@ def mid(stamps: Stamps, otherwise: Tensor, options: ShapeOptions) -> tuple[dict[
                 whole[i][box] = own
             on_map = np.where(whole[i][box], galaxy.light, 0.0)
             found[:, i] = _indices(on_map, galaxy.segment, int(whole[i].sum()), options)
-    values = torch.from_numpy(found).to(stamps.image.device)
-    return dict(zip(("multimode", "intensity", "deviation"), values, strict=True)), torch.from_numpy(whole).to(
-        stamps.image.device
-    )
+    values = dict(zip(("multimode", "intensity", "deviation"), torch.from_numpy(found), strict=True))
+    return values, torch.from_numpy(whole)
 
 
-def _boxes(stamps: Stamps, options: ShapeOptions) -> list[tuple[slice, slice]]:
-    """Rectangles around the segments, as far from them as smoothing reaches, within the stamps' extents."""
+def boxes(stamps: Stamps, options: ShapeOptions) -> tuple[Tensor, Tensor]:
+    """First pixel (B, 2), x and y, and the one after the last, of rectangles as far from segments as smoothing reaches.
+
+    They lie within the stamps' extents.
+    """
     margin = max(math.ceil(TRUNCATE * options.sigma_mid), options.boxcar_mid) + 2
     low, stop = bounds(stamps.segment)
-    low = (low - margin).clamp_min(0)
-    stop = torch.minimum(stop + margin, torch.stack([stamps.width, stamps.height], 1))
-    pairs = zip(low.tolist(), stop.tolist(), strict=True)
-    return [(slice(y, y_stop), slice(x, x_stop)) for (x, y), (x_stop, y_stop) in pairs]
+    extent = torch.stack([stamps.width, stamps.height], 1)
+    return (low - margin).clamp_min(0), torch.minimum(stop + margin, extent)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +99,7 @@ class _Galaxy:
         if excess(0.0) > 0:
             return None
         quantile = optimize.brentq(excess, 0.0, 1.0, xtol=1 / len(values))
-        smoothed = ndimage.uniform_filter(clump(quantile)[0].astype(np.float64), width) > 0.5
+        smoothed = ndimage.uniform_filter(clump(quantile)[0].astype(np.float64), width) > 0.5 + 1e-6
         smoothed[brightest] = True
         label, _ = ndimage.label(smoothed, EIGHT)
         return np.asarray(label == label[brightest])
@@ -150,6 +155,7 @@ def _two_largest(light: Floats, values: Floats, place: Floats) -> tuple[Floats, 
     level, first = np.unique(values[place.clip(0, len(values) - 1).astype(int)], return_index=True)
     some = (level > 0) | (level == level[-1])  # from 0 on, all pixels are one clump
     level, place = level[some], place[first][some]
+    light = _trimmed(light, level[0])
     label, count = ndimage.label(light >= level[:, None, None], WITHIN)  # all at once: levels touch nowhere
     sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
     starts = np.maximum.accumulate(label.reshape(len(level), -1).max(1))[:-1]
@@ -159,6 +165,13 @@ def _two_largest(light: Floats, values: Floats, place: Floats) -> tuple[Floats, 
     sizes[top % count] = 0
     second = np.maximum.reduceat(sizes, starts)
     return second**2 / largest, second / largest, place
+
+
+def _trimmed(light: Floats, level: float) -> Floats:
+    """The smallest rectangle of an image that has all pixels of a level and more."""
+    above = light >= level
+    rows, columns = (np.flatnonzero(above.any(axis)) for axis in (1, 0))
+    return light[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def intensity_and_deviation(light: Floats, smoothed: Floats, area: int) -> tuple[float, float]:
