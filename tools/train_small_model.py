@@ -76,7 +76,7 @@ class Taught(VoteLearner):
         """Mean loss () of images with their votes and targets."""
         seen, counts, people, wanted = batch
         features = self.network.encoder(seen.pixels)
-        votes: Tensor = self.criterion(counts, self.network.votes(features, seen.conditions), people)
+        votes: Tensor = self.criterion(counts, self.network.said(features, seen.conditions), people)
         known = torch.isfinite(wanted)
         off = self.beside(self.network.mixed(features, seen.conditions)).float() - wanted.nan_to_num(0.0)
         far = nn.functional.smooth_l1_loss(off, torch.zeros_like(off), beta=0.3, reduction="none")

@@ -26,7 +26,8 @@ def petrosian_radius(light: Tensor, there: Tensor) -> Tensor:
     Notes
     -----
     The first radius at which the ratio eta of Petrosian 1976 (doi:10.1086/182253) in rings of one pixel, each averaged
-    with its neighbours, falls below 0.2. It depends neither on distance nor, above the noise, on depth.
+    with its neighbours, falls below 0.2, between two rings in proportion. It depends neither on distance nor, above the
+    noise, on depth.
     """
     height, width = light.shape[-2:]
     y = (torch.arange(height, device=light.device) - height // 2)[:, None]
@@ -42,10 +43,13 @@ def petrosian_radius(light: Tensor, there: Tensor) -> Tensor:
     wide = functional.avg_pool1d(torch.stack((counts, sums)), 3, 1, 1, count_include_pad=False)
     ring = wide[1] / wide[0].clamp_min(1e-9)
     within = sums.cumsum(1) / counts.cumsum(1).clamp_min(1e-9)
-    fallen = (ring < FALL * within) & (within > 0)
+    ratio = torch.where(within > 0, ring / within.clamp_min(1e-30), torch.inf)
+    fallen = ratio < FALL
     fallen[:, 0] = False
-    first = torch.where(fallen.any(1), fallen.double().argmax(1), most - 1)
-    return first.to(light.dtype)
+    first = fallen.double().argmax(1).clamp_min(1)
+    above, below = (ratio.gather(1, at[:, None])[:, 0] for at in (first - 1, first))
+    inner = ((FALL - below) / (above - below).clamp_min(1e-9)).clamp(0, 1).nan_to_num(0.0)
+    return torch.where(fallen.any(1), first - inner, most - 1.0).to(light.dtype)
 
 
 def half_widths(radius: Tensor, radii: float, frame: tuple[int, int]) -> Tensor:
