@@ -25,8 +25,9 @@ from machine import cores
 from rosse import Population
 from rosse.sky.draw import Drawn, Truth, draw
 from rosse.sky.fields import galaxies_per_square_degree, stars_per_square_degree
+from rosse.sky.judging import STEEPNESS, logistic
 from rosse.sky.noise import Noise, noise_level
-from rosse.sky.opinions import STEEPNESS, answers, logistic
+from rosse.sky.opinions import answers
 from rosse.sky.photometry import kpc_per_arcsec, part_fluxes
 from rosse.sky.psf import psf_stamps, survey_psf
 from rosse.sky.sight import Look, sight_of_parts

@@ -51,15 +51,20 @@ def place_clumps(galaxies: Galaxies, arms: Texture, patches: Texture) -> Clumps:
     ``dN / dL ~ L^-2`` (Kennicutt, Edgar & Hodge 1989, ApJ 337, 761), sizes go with ``L^(1/3)`` (Kennicutt 1984).
     """
     g = galaxies
-    number = int(g.columns["clump_count"].max().clamp(1, MOST))
-    plane = _chosen(g, arms, patches, number)
-    there = torch.arange(number, device=g.rows.device) < g.columns["clump_count"][:, None]
-    u = chance.uniform(g.seed, g.rows, "clump light", (number,)).to(torch.float32)
-    light = there / (1 - u * (1 - 1 / RANGE))
+    light = clump_lights(g.seed, g.rows, g.columns["clump_count"])
+    plane = _chosen(g, arms, patches, light.shape[1])
     share = light / light.sum(1, keepdim=True).clamp_min(1e-12)
     x, y = off_plane(g, plane.x, plane.y)
     sigma = LARGEST * g.pixels_per_kpc.to(torch.float32)[:, None] * (light / RANGE).clamp_min(1e-6) ** (1 / 3)
     return Clumps(plane, x[:, 0], y[:, 0], share, sigma)
+
+
+def clump_lights(seed: int, rows: Tensor, count: Tensor) -> Tensor:
+    """Luminosity (B, N) of each clump of rows that have so many, over that of the faintest possible; 0 for no clump."""
+    number = int(count.max().clamp(1, MOST))
+    there = torch.arange(number, device=rows.device) < count[:, None]
+    u = chance.uniform(seed, rows, "clump light", (number,)).to(torch.float32)
+    return there / (1 - u * (1 - 1 / RANGE))
 
 
 def _chosen(g: Galaxies, arms: Texture, patches: Texture, number: int) -> Plane:

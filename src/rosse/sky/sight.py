@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 EYE = 0.013
 FEATURES = ("arms", "bar", "ring", "clumps", "tides", "companion")
 SMOOTH = ("bulge", "disc")
-OTHERS = ("axis_ratio", "disc_axis_ratio", "bulge_light", "resolution")
+OTHERS = ("axis_ratio", "disc_axis_ratio", "bulge_light", "clump_light", "resolution")
 EXPONENTIAL = 3 / 1.678347**2  # second moment of an exponential disc along its major axis, half-light radii squared
 ROWS = 64  # at a time
 
@@ -49,7 +49,7 @@ class Sight:
         disc differs from the disc turned by 180 degrees.
     axis_ratio : (B,) of the isophotes above the noise, as they are seen through the PSF.
     disc_axis_ratio : (B,) of the disc, as seen through the PSF.
-    bulge_light : (B,) share of the bulge in the galaxy's light.
+    bulge_light, clump_light : (B,) share of the bulge and of clumps in the galaxy's light.
     resolution : (B,) half-light radius over that of the PSF's core (half its FWHM).
     """
 
@@ -57,6 +57,7 @@ class Sight:
     axis_ratio: Array
     disc_axis_ratio: Array
     bulge_light: Array
+    clump_light: Array
     resolution: Array
 
 
@@ -128,7 +129,10 @@ def _block(
     numbers = {
         "axis_ratio": seen_axis_ratio(own, variance.sqrt()),
         "disc_axis_ratio": _disc_axis_ratio(galaxies, fwhm),
-        "bulge_light": parts[:, PARTS.index("bulge")].sum((1, 2)) / own.sum((1, 2)).clamp_min(1e-30),
+        **{
+            f"{name}_light": parts[:, PARTS.index(part)].sum((1, 2)) / own.sum((1, 2)).clamp_min(1e-30)
+            for name, part in (("bulge", "bulge"), ("clump", "clumps"))
+        },
         "resolution": size / core,
     }
     return (
