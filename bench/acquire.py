@@ -12,6 +12,7 @@ of which the true probabilities are known.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -96,13 +97,17 @@ def one_of(ground: Ground, seed: int) -> Ground:
     return Ground(features=ground.features[rows], votes=ground.votes[rows], judged=ground.judged, truth=ground.truth)
 
 
-def curve(ground: Ground, question: str, strategy: str, seeds: int) -> Curve:
-    """Mean over seeds."""
+def curve(ground: Ground, question: str, strategy: str, seeds: int, folder: Path) -> Curve:
+    """Mean over seeds; what was played is kept in the folder."""
     sizes = CHANCE if strategy == "random" else ACQUIRED
-    about = ground.about(question)
-    return Curve.mean(
-        [play(one_of(about, s), strategy, sizes, questions=(question,), people=PEOPLE, seed=s) for s in range(seeds)]
-    )
+    about, found = ground.about(question), []
+    for seed in range(seeds):
+        path = folder / f"{question} {strategy} {seed}.json"
+        if not path.exists():
+            its = play(one_of(about, seed), strategy, sizes, questions=(question,), people=PEOPLE, seed=seed)
+            path.write_text(json.dumps(its.error[question].tolist()))
+        found.append(Curve(labels=np.array(sizes), error={question: np.array(json.loads(path.read_text()))}))
+    return Curve.mean(found)
 
 
 def saved(chance: Curve, acquired: Curve, question: str) -> tuple[float, bool]:
@@ -131,16 +136,20 @@ def main() -> None:
         folder = given.keep or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         ground = make_ground(folder)
-    print(f"galaxies after {time.monotonic() - start:.0f} s", flush=True)
-    if given.seeds == 0:
-        return
+        print(f"galaxies after {time.monotonic() - start:.0f} s", flush=True)
+        if given.seeds:
+            report(ground, given, folder, before=before, start=start)
+
+
+def report(ground: Ground, given: argparse.Namespace, folder: Path, *, before: float, start: float) -> None:
+    """Play, print the table, and put it where it is wanted."""
     tree = ground.votes.tree
     asked = tree.asked_probability(ground.truth).mean(0)
     curves: dict[str, Curve] = {}
     lines, better = [], dict.fromkeys(STRATEGIES, 0)
     names = given.questions or [question.name for question in tree.questions]
     for name in names:
-        found = {each: curve(ground, name, each, given.seeds) for each in ("random", *STRATEGIES)}
+        found = {each: curve(ground, name, each, given.seeds, folder) for each in ("random", *STRATEGIES)}
         for each, its in found.items():
             old = curves.get(each)
             curves[each] = Curve(labels=its.labels, error={**(old.error if old else {}), **its.error})

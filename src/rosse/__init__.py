@@ -72,6 +72,9 @@ _PUBLIC = {
     "Estimates": "rosse.votes.quantities",
     "predict_votes": "rosse.votes.predicting",
     "Votes": "rosse.votes.result",
+    "acquire": "rosse.votes.acquiring",
+    "Acquiring": "rosse.votes.acquiring",
+    "Acquisition": "rosse.votes.acquiring",
     "open_catalogue": "rosse.store",
     "Catalogue": "rosse.store",
 }
@@ -129,6 +132,9 @@ if TYPE_CHECKING:
     from rosse.surveys import SURVEYS as SURVEYS
     from rosse.surveys import Survey as Survey
     from rosse.tree import Tree as Tree
+    from rosse.votes.acquiring import Acquiring as Acquiring
+    from rosse.votes.acquiring import Acquisition as Acquisition
+    from rosse.votes.acquiring import acquire as acquire
     from rosse.votes.finetuning import FineTuning as FineTuning
     from rosse.votes.finetuning import finetune as finetune
     from rosse.votes.learning import VoteTraining as VoteTraining

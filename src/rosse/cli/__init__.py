@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 import rosse
-from rosse.cli import catalogue, finetune, fit, predict, run, shapes, simulate, train
+from rosse.cli import acquire, catalogue, finetune, fit, predict, run, shapes, simulate, train
 from rosse.cli.build import STOPPED, command, interruptible
 from rosse.cli.options import (
+    AcquireOptions,
     FinetuneOptions,
     FitOptions,
     PredictOptions,
@@ -71,6 +72,7 @@ app.command("shapes", help=shapes.HELP)(command(ShapesOptions, shapes.shapes, ar
 app.command("train", help=train.HELP)(command(TrainOptions, train.train, argument="votes"))
 app.command("finetune", help=finetune.HELP)(command(FinetuneOptions, finetune.finetune, argument="votes"))
 app.command("predict", help=predict.HELP)(command(PredictOptions, predict.predict, argument="cutouts"))
+app.command("acquire", help=acquire.HELP)(command(AcquireOptions, acquire.acquire, argument="cutouts"))
 app.command("show", help=catalogue.SHOW_HELP)(catalogue.show)
 app.command("export", help=catalogue.EXPORT_HELP)(catalogue.export)
 app.command("simulate", help=simulate.HELP)(command(SimulateOptions, simulate.simulate, argument=""))

@@ -301,15 +301,17 @@ def plot_looks(looks: Looks, path: str | Path, *, debiased: Debiasing | None = N
 
     Parameters
     ----------
-    looks : with redshifts, of one survey.
+    looks : those at a redshift; of the reference's survey as circles, of other surveys as squares.
     path : of the picture.
     debiased : what to debias with, learnt from other galaxies.
     """
     from matplotlib.figure import Figure
 
     tree = looks.tree
-    places = [i for i, look in enumerate(looks.looks) if look.z is not None]
-    z = np.array([looks.looks[i].z for i in places], dtype=float)
+    chief = looks.looks[0].survey
+    shown = sorted((look.z, i) for i, look in enumerate(looks.looks) if look.z is not None and look.survey == chief)
+    others = [(look.z, i) for i, look in enumerate(looks.looks) if look.z is not None and look.survey != chief]
+    places, z = [i for _, i in shown], [place for place, _ in shown]
     columns = min(4, len(tree.questions))
     lines = -(-len(tree.questions) // columns)
     figure = Figure(figsize=(3.4 * columns, 2.7 * lines), layout="constrained")
@@ -322,6 +324,9 @@ def plot_looks(looks: Looks, path: str | Path, *, debiased: Debiasing | None = N
             then = [looks.fractions[0, r, k].mean() if r.any() else np.nan for r in rows]
             axes[q].plot(z, now, "o-", color=colour, ms=4, label=question.answers[n].name)
             axes[q].plot(z, then, "--", color=colour, lw=1)
+            for place, i in others:
+                r = looks.counted(i, q)
+                axes[q].plot(place, looks.fractions[i, r, k].mean() if r.any() else np.nan, "s", color=colour, mfc="w")
             if debiased is not None:
                 mended = [_mended(debiased, looks, i, r, k) for i, r in zip(places, rows, strict=True)]
                 axes[q].plot(z, mended, "x", color=colour, ms=7)
@@ -329,7 +334,8 @@ def plot_looks(looks: Looks, path: str | Path, *, debiased: Debiasing | None = N
         axes[q].legend(fontsize=7, frameon=False)
     for spare in axes[len(tree.questions) :]:
         spare.axis("off")
-    figure.suptitle("circles: as seen; dashed: the same galaxies in the reference" +
+    squares = f"; squares: by {', '.join(sorted({looks.looks[i].survey for _, i in others}))}" if others else ""
+    figure.suptitle(f"circles: as seen by {chief}{squares}; dashed: the same galaxies in the reference" +
                     ("; crosses: debiased" if debiased is not None else ""), fontsize=10)  # fmt: skip
     figure.savefig(path, dpi=110)
 

@@ -26,6 +26,7 @@ from rosse.votes.table import VoteTable
 
 Numbers = NDArray[np.float64]
 Rows = NDArray[np.int64]
+CHANCE = "random"  # the strategy that others are compared with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +251,8 @@ def play(
     errors = [ground.error(heads.concentrations(ground.judged))]
     for number, size in enumerate(sizes[1:], 1):
         left = np.setdiff1d(order, known)
-        said = heads.concentrations(ground.features[left])
+        # chance looks at no prediction, and needs none
+        said = np.empty((len(left), 1, 0)) if strategy == CHANCE else heads.concentrations(ground.features[left])
         pool = Candidates(tree=tree, concentrations=said, questions=questions, people=people)
         best = select(pool, size - len(known), strategy=strategy, seed=1000 * seed + number)
         known = np.concatenate((known, left[best]))
@@ -292,7 +294,7 @@ def plot_savings(curves: Mapping[str, Curve], path: str | Path) -> None:
     for place, name in zip(axes, names, strict=False):
         for strategy, curve in curves.items():
             if name in curve.error:
-                style = "o--" if strategy == "random" else "o-"
+                style = "o--" if strategy == CHANCE else "o-"
                 place.plot(curve.labels, curve.error[name], style, ms=3, label=strategy)
         place.set(title=name, xscale="log", xlabel="galaxies labelled", ylabel="error of shares")
         place.legend(fontsize=7, frameon=False)
