@@ -9,6 +9,8 @@ from scipy import ndimage
 
 import rosse
 from rosse.shapes.indices import Reason
+from rosse.shapes.measure import measure
+from rosse.shapes.stamps import Stamps, cut, extents
 from shapes.profiles import cutouts, round_segment, sersic
 
 SIGMA = 2e-5
@@ -16,6 +18,18 @@ SIGMA = 2e-5
 
 def disc(seed: int = 0, side: int = 121) -> np.ndarray:
     return sersic(1.0, 7.0, 0.8, 0.5, side=side) + np.random.default_rng(seed).normal(0, SIGMA, (side, side))
+
+
+def maps_of(
+    image: np.ndarray, good: np.ndarray, segment: np.ndarray, options: rosse.ShapeOptions | None = None
+) -> tuple[Stamps, dict[str, torch.Tensor]]:
+    """Stamp of a galaxy, and the maps that its indices are measured on."""
+    options, labels = options or rosse.ShapeOptions(outlier=0), torch.from_numpy(segment)[None]
+    first, size = extents(labels == 1, factor=options.stamp, minimum=options.stamp_minimum)
+    flux = torch.from_numpy(image).float().view(labels.shape)
+    ivar = SIGMA**-2 * torch.from_numpy(good).float().view(labels.shape)
+    stamps = cut(flux, ivar, labels, first=first, size=size, side=int(size.max()), outlier=options.outlier)
+    return stamps, measure(stamps, options)[1]
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -81,6 +95,34 @@ def test_a_hole_in_the_middle_is_told() -> None:
     assert shapes.reason("gini")[0] == Reason.NONE
 
 
+def test_pixels_without_data_on_the_map_of_gini_are_dark_or_left_out() -> None:
+    """Of a masked patch beside the middle: G of the map's pixels by the formula of Lotz et al. in NumPy."""
+    mask = np.zeros((1, 121, 121), dtype=bool)
+    mask[0, 54:66, 69:81] = True
+    galaxy = rosse.Cutouts.from_arrays(disc()[None], sigma=np.full(mask.shape, SIGMA), mask=mask)
+    segments = round_segment(121, 20)[None]
+    dark, fair = (
+        rosse.measure_shapes(
+            galaxy, segments=segments, options=rosse.ShapeOptions(dark_gini=value, outlier=0, most_lost=0.01)
+        )
+        for value in (True, False)
+    )
+    whole = rosse.measure_shapes(cutouts(disc(), SIGMA), segments=segments, options=rosse.ShapeOptions(outlier=0))
+    assert fair.values["gini"][0] == pytest.approx(whole.values["gini"][0], rel=0.05)
+    mapped = maps_of(np.where(mask, 0, disc()), ~mask, segments[0])[1]["gini"][0].numpy()
+    low = 60 - mapped.shape[0] // 2
+    part = np.s_[low : low + mapped.shape[0], low : low + mapped.shape[0]]
+    light = np.sort(np.abs(np.where(mask[0], 0, disc()))[part][mapped])
+    n, rank = len(light), np.arange(1, len(light) + 1)
+    expected = ((2 * rank - n - 1) * light).sum() / (light.sum() * (n - 1))
+    assert (light == 0).sum() > 0.01 * n
+    assert dark.values["gini"][0] == pytest.approx(expected, rel=1e-4)
+    assert dark.values["gini"][0] > fair.values["gini"][0] + 0.01
+    assert dark.reason("gini") == [Reason.DARK]
+    assert fair.reason("gini") == [Reason.NONE]
+    assert dark.values["m20"][0] == fair.values["m20"][0]
+
+
 def test_a_sky_that_was_not_taken_off_is_told() -> None:
     images = np.stack([disc() + 3 * SIGMA, disc()])
     segments = np.stack([round_segment(121, 24)] * 2)
@@ -120,17 +162,8 @@ def test_clumps_of_a_map_smoothed_widely_are_those_of_scikit_image() -> None:
     segment = round_segment(121, 22)
     options = rosse.ShapeOptions(sigma_mid=3.0, outlier=0)
     shapes = rosse.measure_shapes(cutouts(image, SIGMA), segments=segment[None], options=options)
-    from rosse.shapes.measure import measure
-    from rosse.shapes.segment import TARGET
-    from rosse.shapes.stamps import cut, extents
-
-    labels = torch.from_numpy(segment)[None]
-    first, size = extents(labels == TARGET, factor=2.5, minimum=48)
-    flux = torch.from_numpy(image).float()[None]
-    stamps = cut(
-        flux, torch.full_like(flux, SIGMA**-2), labels, first=first, size=size, side=int(size.max()), outlier=0
-    )
-    mask = measure(stamps, options)[1]["mid"][0].numpy()
+    stamps, maps = maps_of(image, np.ones_like(image), segment, options)
+    mask = maps["mid"][0].numpy()
     light = np.where(mask, np.maximum(stamps.image[0].numpy(), 0), 0).astype(np.float64)
     smoothed = ndimage.gaussian_filter(light, 3.0)
     peaks = (smoothed == ndimage.maximum_filter(smoothed, 3)) & (smoothed > 0)

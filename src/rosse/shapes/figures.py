@@ -117,7 +117,7 @@ def _image(axis: Axes, galaxy: _Galaxy) -> None:
     """Image with the segment, Petrosian and half-light circles and ellipses."""
     top = float(np.nanmax(galaxy.image)) if np.isfinite(galaxy.image).any() else 1.0
     scaled = np.arcsinh(galaxy.image / (2 * galaxy.noise))
-    _show(axis, scaled, "segment and radii", -1.0, float(np.arcsinh(max(top, 1e-30) / (2 * galaxy.noise))))
+    _show(axis, scaled, "segment and radii", (-1.0, float(np.arcsinh(max(top, 1e-30) / (2 * galaxy.noise)))))
     _outline(axis, galaxy.segment, SEGMENT)
     _outline(axis, galaxy.others, OTHERS)
     v = galaxy.values
@@ -147,7 +147,7 @@ def _ellipse(axis: Axes, centre: tuple[float, float], size: tuple[float, float, 
 
 def _residual(figure: Any, axis: Axes, galaxy: _Galaxy, extent: float) -> None:
     """Image minus itself turned by 180 degrees, in units of the noise, with the aperture of asymmetry."""
-    v, shown = galaxy.values, _show(axis, galaxy.residual / galaxy.noise, "image - turned image", -5, 5, "RdBu_r")
+    v, shown = galaxy.values, _show(axis, galaxy.residual / galaxy.noise, "image - turned image", (-5, 5), "RdBu_r")
     radius = extent * v["r_petro"]
     _ellipse(axis, (v["x"], v["y"]), (radius, radius, 0.0), color=SOFT, ls="--", label="aperture of A")
     axis.plot([v["x"]], [v["y"]], "+", color=INK, ms=7, mew=1.2)
@@ -161,7 +161,7 @@ def _residual(figure: Any, axis: Axes, galaxy: _Galaxy, extent: float) -> None:
 def _maps(axis: Axes, galaxy: _Galaxy) -> None:
     """Where Gini and M20, shape asymmetry, and multimode, intensity and deviation are measured."""
     scaled = np.arcsinh(galaxy.image / (2 * galaxy.noise))
-    _show(axis, scaled, "maps", -1.0, float(np.nanmax(scaled, initial=1.0)))
+    _show(axis, scaled, "maps", (-1.0, float(np.nanmax(scaled, initial=1.0))))
     for name, (label, colour) in MAPS.items():
         _outline(axis, galaxy.maps[name], colour)
         axis.plot([], [], color=colour, lw=1.4, label=label)
@@ -211,8 +211,8 @@ def _classes(axis: Axes, bright: float, heights: tuple[float, float]) -> None:
         axis.text(x, y, text, transform=axis.transAxes, fontsize=9, color=SOFT, ha=side, va="center", style="italic")
 
 
-def _show(axis: Axes, pixels: Pixels, title: str, vmin: float, vmax: float, cmap: str = "gray_r") -> Any:
-    shown = axis.imshow(pixels, origin="lower", interpolation="nearest", vmin=vmin, vmax=vmax, cmap=cmap)
+def _show(axis: Axes, pixels: Pixels, title: str, span: tuple[float, float], cmap: str = "gray_r") -> Any:
+    shown = axis.imshow(pixels, origin="lower", interpolation="nearest", vmin=span[0], vmax=span[1], cmap=cmap)
     axis.set_title(title, fontsize=10, color=INK)
     axis.set_xticks([])
     axis.set_yticks([])
@@ -236,7 +236,7 @@ def _empty(axes: Any, shapes: Shapes, row: int) -> None:
     pixels = np.where(ivar > 0, flux, np.nan)
     spread = float(np.nanstd(pixels)) if np.isfinite(pixels).any() else 1.0
     for axis in axes[:3]:
-        _show(axis, pixels, "", -3 * spread, 3 * spread)
+        _show(axis, pixels, "", (-3 * spread, 3 * spread))
     axes[0].set_title("no source at the centre", fontsize=10, color=INK)
 
 

@@ -22,6 +22,7 @@ class Reason(IntEnum):
     LOST = 10
     SKY_LEFT = 11
     RING = 12
+    DARK = 13
 
     @property
     def text(self) -> str:
@@ -42,6 +43,7 @@ TEXT = {
     Reason.UNRESOLVED: "smoothed by a single pixel, so that it is 0 whatever the galaxy",
     Reason.LOST: "too many pixels of its middle are left out",
     Reason.RING: "too low: the sky is taken off for all of a ring of which a part has no data (see whole_ring)",
+    Reason.DARK: "too high: many pixels of the map of Gini have no data and count as dark (see dark_gini)",
     Reason.SKY_LEFT: "the sky was not taken off, or is light of the galaxy",
 }
 

@@ -21,10 +21,10 @@ def gini_map(stamps: Stamps, smoothed: Tensor, threshold: Tensor) -> Tensor:
     """Pixels (B, N, N) of Gini and M20 (Lotz et al. 2004, sect. 3.1; Rodriguez-Gomez et al. 2019, sect. 4.3).
 
     Those where the smoothed image is not below its own mean at the Petrosian semi-major axis, connected to the
-    brightest pixel of the smoothed image.
+    brightest pixel of the smoothed image. Pixels without data, 0 in the image, are among them.
     """
     above = (smoothed >= threshold[:, None, None]) & stamps.inside
-    return component_at(above, *_brightest(smoothed, stamps)) & ~stamps.bad
+    return component_at(above, *_brightest(smoothed, stamps))
 
 
 def shape_map(stamps: Stamps, ellipses: Ellipses, inner: Tensor, box: Tensor, options: ShapeOptions) -> Tensor:

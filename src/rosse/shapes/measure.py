@@ -226,8 +226,10 @@ def _gini(stamps: Stamps, ellipses: Ellipses, radius: Tensor, options: ShapeOpti
     ring = ellipse_weights(smoothed, a + half, ellipses) - ellipse_weights(smoothed, a - half, ellipses)
     area = ellipses.area(a + half) - ellipses.area(a - half)  # what lies beyond the stamp is dark
     edge = (ring * smoothed).flatten(1).sum(1, dtype=torch.float64) / area
-    mask = maps.gini_map(stamps, smoothed, edge)
-    g, m = gini.gini(stamps.image, mask), gini.m20(stamps.image, mask, options.fraction_m20)
+    whole = maps.gini_map(stamps, smoothed, edge)
+    mask = whole & ~stamps.bad
+    g = gini.gini(stamps.image, whole if options.dark_gini else mask)
+    m = gini.m20(stamps.image, mask, options.fraction_m20)
     light = mask & (stamps.image >= 0)
     noise = stamps.variance.sqrt()
     ratio = torch.where(light, stamps.image / noise.clamp_min(1e-30), 0.0).sum((1, 2)) / light.sum((1, 2))
@@ -237,8 +239,9 @@ def _gini(stamps: Stamps, ellipses: Ellipses, radius: Tensor, options: ShapeOpti
         "gini_m20_bulge": gini.bulge_statistic(g, m),
         "gini_m20_merger": gini.merger_statistic(g, m),
         "snr_pixel": ratio.double(),
-        "gini_fills": (mask | stamps.bad | ~stamps.inside).flatten(1).all(1).double(),
-    }, mask
+        "gini_fills": (whole | ~stamps.inside).flatten(1).all(1).double(),
+        "gini_dark": (whole & stamps.bad).sum((1, 2)).double() / whole.sum((1, 2)).clamp_min(1),
+    }, whole if options.dark_gini else mask
 
 
 def _shape(

@@ -22,7 +22,7 @@ from rosse.shapes.stamps import Stamps, bounds
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 FINEST = 1600  # quantiles that are tried at most where no level parts a galaxy in two
-REACH, NEAR = 2.0, 200  # steps, levels
+REACH, NEAR = 2.0, 400  # steps, levels
 EIGHT = np.ones((3, 3), dtype=int)
 WITHIN = np.zeros((3, 3, 3), dtype=int)  # neighbours in one image of a stack
 WITHIN[1] = 1

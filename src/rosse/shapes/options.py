@@ -30,6 +30,7 @@ class ShapeOptions:
     whole_ring : whether the sky's smoothness is taken off for all of the ring of smoothness, as by statmorph; else for
         those of its pixels that lie in the stamp and have data, as is done for asymmetry.
     smoothing_gini : sigma of the Gaussian that finds the pixels of Gini and M20, in Petrosian semi-major axes.
+    dark_gini : whether pixels of the map of Gini without data count as dark, as by statmorph; else they are left out.
     fraction_m20 : part of the light that the brightest pixels of M20 hold (Lotz et al. 2004, eq. 9).
     extent_flux : semi-major axis of the Petrosian flux, in Petrosian semi-major axes (SDSS).
     ring_shape : outer over inner radius of the ring of sky for the map of shape asymmetry, whose inner radius is that
@@ -53,7 +54,7 @@ class ShapeOptions:
     max_steps : steps of the search for the centre of least asymmetry at most.
     tolerance : accuracy of that centre, pixels.
     most_lost : part of the pixels within r50 that may have no data; with more, every index is to be used with care,
-        and smoothness with more of its ring.
+        as are smoothness with more of its ring and Gini with more of its map.
     most_sky : part of the flux within the aperture of concentration that may be left of the sky, where the mean of the
         box of sky is more than its sigma away from 0; with more, every index is to be used with care.
     batch_pixels : pixels of a batch; None chooses what stays in the cache of a CPU or fills a GPU.
@@ -69,6 +70,7 @@ class ShapeOptions:
     smoothing_cas: float = 0.25
     whole_ring: bool = True
     smoothing_gini: float = 0.2
+    dark_gini: bool = True
     fraction_m20: float = 0.2
     extent_flux: float = 2.0
     ring_shape: float = 2.0

@@ -29,8 +29,8 @@ def reasons(
     Parameters
     ----------
     values : name → (B,), with ``sky_box``, ``centre_found``, ``outside`` (apertures that leave the frame), ``lost``
-        (part of the middle without data), ``gini_fills`` (maps of Gini that fill the stamp) and ``ring`` (part of the
-        ring of smoothness that has data).
+        (part of the middle without data), ``gini_fills`` (maps of Gini that fill the stamp), ``gini_dark`` (part of
+        them without data) and ``ring`` (part of the ring of smoothness that has data).
     seen, found : (B,) whether a pixel carries weight, and whether there is a source at the centre.
     options : how much may be lost, and left of the sky.
     """
@@ -58,6 +58,8 @@ def _care(name: str, values: Mapping[str, Floats], options: ShapeOptions) -> NDA
         code[options.smoothing_cas * values["r_petro"] < 2] = Reason.UNRESOLVED  # a box of one pixel
     if name in IN_APERTURE:
         code[values["outside"] > 0] = Reason.EXCEEDS_FRAME
+    if name in ("gini", "gini_m20_bulge", "gini_m20_merger"):
+        code[(values["gini_dark"] > options.most_lost) & bool(options.dark_gini)] = Reason.DARK
     if name in ON_MAP:
         code[values["gini_fills"] > 0] = Reason.EXCEEDS_FRAME
     if name in ("x", "y", "asymmetry"):

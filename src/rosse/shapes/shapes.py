@@ -23,7 +23,7 @@ from rosse.shapes.stamps import Stamps, cut, extents
 
 Floats = NDArray[np.float64]
 EXTRA = (
-    "theta", "sky_mean", "sky_sigma", "sky_box", "centre_found", "outside", "lost", "gini_fills", "ring"
+    "theta", "sky_mean", "sky_sigma", "sky_box", "centre_found", "outside", "lost", "gini_fills", "gini_dark", "ring"
 )  # fmt: skip
 NAMES = (*(name for name in INDICES if name != "pa"), *EXTRA)
 
