@@ -47,12 +47,13 @@ serve-docs: $(STAMPS)/docs ## show the documentation in a browser while writing 
 figures: $(STAMPS)/run ## draw the pictures of README and docs again
 	$(VENV)/bin/rosse demo
 	cp demo/contact-sheet.png demo/recovered.png docs/images/
-	$(PY) tools/sky_figure.py docs/images/virtual-sky.jpg
+	$(PY) tools/sky_figure.py
 	$(PY) tools/shapes_figure.py docs/images/shapes.png
 
 bench: $(STAMPS)/test ## compare with other fitters: make bench PEERS="--peer pyimfit=python", see bench/fit.py
 	$(PY) bench/fit.py --scaling --out docs/benchmarks.md $(PEERS)
 	$(PY) bench/roofline.py --out docs/benchmarks.md
+	$(PY) bench/sky_speed.py --out docs/benchmarks.md
 
 constraints: $(STAMPS)/venv ## refresh constraints.txt with the newest versions that work together
 	rm -rf .venv-constraints

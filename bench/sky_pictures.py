@@ -9,11 +9,13 @@ the table.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ import torch
 from astropy.table import Table
 from PIL import Image
 
+import rosse
 from machine import cores
 from rosse import Population
 from rosse.sky.draw import Drawn, Truth, draw
@@ -388,11 +391,22 @@ def make(name: str, count: int, seed: int) -> tuple[np.ndarray, Table]:
     return np.concatenate([pictures for pictures, _ in done])[back], table
 
 
+@lru_cache(maxsize=1)
+def code() -> str:
+    """Eight hexadecimal digits of all that pictures depend on but options: this file, and what draws galaxies."""
+    package = Path(rosse.__file__).parent
+    files = [Path(__file__), package / "surveys.py", *(package / "sky").glob("*.py"), *(package / "light").glob("*.py")]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
+
+
 def made(name: str, count: int, seed: int, cache: Path | None) -> tuple[np.ndarray, Table]:
     """The same, kept in a folder if one is given."""
     if cache is None:
         return make(name, count, seed)
-    stem = cache / f"{name}-{count}-{seed}"
+    stem = cache / f"{name}-{count}-{seed}-{code()}"
     if not stem.with_suffix(".npy").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         pictures, table = make(name, count, seed)

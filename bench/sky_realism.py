@@ -182,7 +182,11 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=1, help="networks to be trained, whose figures are averaged")
     parser.add_argument("--sky-seed", type=int, default=1, help="of the virtual galaxies")
-    parser.add_argument("--cache", type=Path, help="keep the drawn pictures here; delete it when the sky changes")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        help="keep drawn pictures here, until the code that draws changes",
+    )
     parser.add_argument("--out", type=Path, help="page that shows the tables")
     return parser.parse_args(given)
 

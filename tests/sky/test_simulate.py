@@ -131,7 +131,7 @@ def test_command_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str
     out = tmp_path / "sky"
     types = "spiral=3,elliptical=1"
     said = inside(capsys, *SMALL, "--n", 12, "--types", types, "--limit", 16.5, "--jpeg", "--workers", 1, "--out", out)
-    assert "12 in 1 shards, as sdss sees them" in said
+    assert "12 in 1 shard, as sdss sees them" in said
     truth = pq.read_table(out / "truth-00000.parquet")
     assert set(truth["type"].to_pylist()) <= {"spiral", "elliptical"}
     assert max(truth["mag_r"].to_pylist()) <= 16.5
@@ -146,6 +146,23 @@ def test_command_with_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (out / "part-00000.parquet").stat().st_mtime_ns == before
     said = inside(capsys, *SMALL, "--n", 13, "--types", types, "--limit", 16.5, "--jpeg", "--out", out, code=2)
     assert "holds a simulation of something else: n: 12 then, 13 now" in said
+
+
+def test_what_is_finished_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without torch, which takes seconds to load; other options are still refused, and a lost part is made again."""
+    inside(capsys, *SMALL, "--n", 6, "--out", tmp_path)
+    again = ["simulate", *SMALL, "--n", "6", "--out", str(tmp_path)]
+    code = f"import sys, rosse.cli\ntry: rosse.cli.main({again!r})\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "6 in 1 shard, as sdss sees them" in done.stdout
+    assert "nothing was to be done" in done.stdout
+    assert done.stdout.endswith("False\n")
+    assert "n: 6 then, 7 now" in inside(capsys, *SMALL, "--n", 7, "--out", tmp_path, code=2)
+    part = tmp_path / "part-00000.parquet"
+    before = part.read_bytes()
+    part.unlink()
+    assert "galaxies/s (6 in" in inside(capsys, *SMALL, "--n", 6, "--out", tmp_path)
+    assert part.read_bytes() == before
 
 
 def test_mosaic_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,6 +220,8 @@ def test_a_mosaic_is_as_faint_as_its_survey(
         (["--types", "spirl", "--out", "o"], "--types: unknown type 'spirl'; did you mean 'spiral'?"),
         (["--z", "0.1,0.2,0.3", "--out", "o"], "one redshift or the two ends of a range are wanted"),
         (["--pixels", 300, "--out", "o"], "--pixels is for a mosaic: give --mosaic too"),
+        (["--mosaic", "--workers", 2, "--out", "o"], "--workers is for cutouts; a mosaic is drawn by one process"),
+        (["--mosaic", "--device", "cuda", "--out", "o"], "a mosaic is drawn on the processor"),
         (["--mosaic", "--frame", 64, "--out", "o"], "--frame is for cutouts, not for --mosaic"),
         (["--mosaic", "--centre", "3", "--out", "o"], "two numbers, RA,DEC in degrees, are wanted"),
         (["--frame", 1, "--out", "o"], "frame is 1; two sides of 4 pixels or more"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rosse.sky.population import Population
     from rosse.sky.shards import Shards
 
-RECORD = "simulate.json"
+RECORD, STORE = "simulate.json", "packed.json"
 N, MOSAIC_SIDE = 1000, 1000
 START = 3  # shards that are made while another process starts
 BELOW = 1.0  # mag by which a mosaic's faintest galaxies are fainter than the survey's depth for point sources
@@ -27,12 +27,15 @@ SDSS_R = 616.6  # nm
 DEEP = (0.01, 3.0)  # redshifts of a mosaic whose limit is faint
 _FOR_CUTOUTS = ("frame", "size", "psf_scatter", "jpeg")
 _FOR_MOSAICS = ("pixels", "centre", "rotation", "psf_variation")
-_NOT_RECORDED = ("out", "workers", "device")
+_NOT_RECORDED = ("out", "workers")
 
 HELP = """Galaxies of the virtual sky as a survey would see them, with the truth: cutouts, or the mosaic of a field.
 
 Cutouts come as a packed store (rosse.io.open_packed) of Parquet files with their truth beside them. What was stopped
 goes on where it was when the same command is given again, and any number of workers writes the same bytes.
+
+A mosaic is drawn as a whole, on one processor and in memory: one that was stopped is begun anew when the same command
+is given again, and one that is finished is not made twice.
 
 Examples:
 
@@ -49,9 +52,12 @@ def simulate(options: SimulateOptions) -> None:
     if options.out is None:
         raise OptionError("--out is missing: give the directory of the images")
     _refuse_strangers(options)
+    directory = Path(options.out).expanduser()
+    if parts := _finished(directory, options):
+        _say_store(directory, options, parts)
+        return
     from rosse.pipeline.directory import locked
 
-    directory = Path(options.out).expanduser()
     if options.mosaic:
         job: Any = _mosaic_of(options)
     else:
@@ -64,6 +70,22 @@ def simulate(options: SimulateOptions) -> None:
             _make_shards(job, options, watch)
 
 
+def _finished(directory: Path, options: SimulateOptions) -> dict[str, int]:
+    """Parts of a store that stands there just as it is wanted, with their rows; none where something is to be done.
+
+    Nothing heavy is loaded to find out: to say that all is there takes a second, not ten.
+    """
+    from rosse.pipeline.record import differences
+
+    try:
+        found = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        parts = {name: int(rows) for name, rows in json.loads((directory / STORE).read_text(encoding="utf-8"))["parts"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    whole = all((directory / name).is_file() for name in parts)
+    return parts if whole and not differences(found, _record(options)) else {}
+
+
 def _refuse_strangers(options: SimulateOptions) -> None:
     """Options that belong to the other kind of output."""
     strangers = _FOR_CUTOUTS if options.mosaic else _FOR_MOSAICS
@@ -74,6 +96,10 @@ def _refuse_strangers(options: SimulateOptions) -> None:
         raise OptionError(f"--{given[0].replace('_', '-')} is for {kind}")
     if options.frame is not None and options.size is not None:
         raise OptionError(f"--frame {options.frame} and --size {options.size:g} came; one of the two is wanted")
+    if options.mosaic and options.device != "cpu":
+        raise OptionError(f"--device is {options.device!r}; a mosaic is drawn on the processor, leave the option out")
+    if options.mosaic and options.workers is not None:
+        raise OptionError("--workers is for cutouts; a mosaic is drawn by one process")
     if options.workers is not None and options.workers < 1:
         raise OptionError(f"--workers is {options.workers}; at least 1 is wanted")
 
@@ -139,13 +165,12 @@ def _shards_of(options: SimulateOptions, directory: Path) -> Shards:
 
 
 def _make_shards(job: Shards, options: SimulateOptions, watch: Watch) -> None:
-    from rosse.io import open_packed
     from rosse.pipeline.engines import Lost
     from rosse.pipeline.local import LocalEngine
 
     start, missing = time.monotonic(), job.missing()
     made = 0
-    if missing or not (job.directory / "packed.json").exists():
+    if missing or not (job.directory / STORE).exists():
         engine = LocalEngine(workers=options.workers or _workers(options, len(missing)))
         done = sum(job.rows(number) for number in range(job.count) if number not in set(missing))
         watch.begin(total=len(job.population), done=done)
@@ -164,13 +189,21 @@ def _make_shards(job: Shards, options: SimulateOptions, watch: Watch) -> None:
             watch.end()
             job.tidy()
         job.finish()
-    seconds = time.monotonic() - start
-    lines = [("galaxies", f"{len(open_packed(job.directory))} in {job.count} shards, as {options.survey} sees them")]
+    _say_store(job.directory, options, _finished(job.directory, options), made=made, seconds=time.monotonic() - start)
+
+
+def _say_store(
+    directory: Path, options: SimulateOptions, parts: dict[str, int], *, made: int = 0, seconds: float = 0.0
+) -> None:
+    shards = "1 shard" if len(parts) == 1 else f"{len(parts)} shards"
+    lines = [("galaxies", f"{sum(parts.values())} in {shards}, as {options.survey} sees them")]
     if made:
         lines.append(("speed", f"{made / seconds:.0f} galaxies/s ({made} in {seconds:.0f} s)"))
+    else:
+        lines.append(("made", "before; nothing was to be done"))
     lines += [
-        ("images", f"rosse.io.open_packed({str(job.directory)!r})"),
-        ("truth", f"pandas.read_parquet({str(job.directory / 'truth-00000.parquet')!r}), ..."),
+        ("images", f"rosse.io.open_packed({str(directory)!r})"),
+        ("truth", f"pandas.read_parquet({str(directory / 'truth-00000.parquet')!r}), ..."),
     ]
     _say(lines)
 
