@@ -63,8 +63,10 @@ def test_pulls_have_width_one() -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             pull = (value - np.nanmean(value, 1, keepdims=True)) / sigma * np.sqrt(REALISATIONS / (REALISATIONS - 1))
         assert np.isfinite(pull).mean() > 0.95 or name in JUMPY, name
-        widths[name] = float(np.sqrt(np.square(pull[np.isfinite(pull)]).mean()))
-    print("\n".join(f"| {name} | {width:.2f} |" for name, width in widths.items()))
+        pull = pull[np.isfinite(pull)]
+        widths[name], two_thirds = float(np.sqrt(np.square(pull).mean())), np.percentile(np.abs(pull), 68.27)
+        print(f"| {name} | {widths[name]:.2f} | two of three within {two_thirds:.2f} |")
+        assert name not in JUMPY or 0.4 < two_thirds < 1.25, name
     off = {name: width for name, width in widths.items() if name not in JUMPY and not 0.8 < width < 1.25}
     assert not off, off
 

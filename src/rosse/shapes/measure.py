@@ -93,10 +93,10 @@ def measure_sky(stamps: Stamps, options: ShapeOptions) -> Sky:
         if not size or not len(rows):
             continue
         box = sky_pixels(stamps.image[rows], first[rows], int(size)).double()
-        delta = box - box.flip(1, 2)
+        delta, mean = box - box.flip(1, 2), box.mean((1, 2))
         for name, value in (
-            ("mean", box.mean((1, 2))),
-            ("sigma", box.std((1, 2), correction=0)),
+            ("mean", mean),
+            ("sigma", (box - mean[:, None, None]).square().mean((1, 2)).sqrt()),
             ("difference", delta.abs().mean((1, 2))),
         ):
             out[name][rows] = value
