@@ -1,27 +1,32 @@
-"""Recalibration: two numbers for each question that make posteriors as sure as held-out votes say they should be."""
+"""Recalibration: a few numbers for each question that make posteriors as sure as held-out votes say they should be."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rosse.errors import InputError
 from rosse.nets.heads import LEAST, MOST
 from rosse.tree import Tree
 from rosse.votes.likelihood import VoteLikelihood
-from rosse.votes.mixture import log_mixture
+from rosse.votes.mixture import log_mixture, matched, mean_fractions
 from rosse.votes.table import VoteTable
 
 log = logging.getLogger(__name__)
 
 PRIOR = 1.0  # sigma of the logarithms: a question of which few votes are held out stays as it is
 STEPS = 60
+TAIL_PRIOR = 0.5
+EDGES = np.linspace(0, 1, 33)  # of bins of levels
+
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +38,22 @@ class Calibration:
     tree : name of the tree.
     temperature : question → exponent of the mean shares, which are made to add up to one again: below 1 evens them out.
     concentration : question → factor of the sum of the concentrations: below 1 widens the posterior.
+    tails : answer's column → parameters (a, b) of `tail_level`; what is not named has (1, 1), which changes nothing.
 
     Notes
     -----
     Of the shares m and the sum s = Σα of a question, α' = c s m^t / Σ m^t. The exponent is the temperature scaling of
     Guo+2017 (arXiv:1706.04599) for shares, where there it is for probabilities of classes.
+
+    No Beta distribution has the shape of what people say: some answer at random, so that no share is ever below a
+    hundredth, while a Beta distribution with such a mean goes on to 1e-20. Quantiles are therefore taken at other
+    levels than those asked for, so that as many shares lie below them as should.
     """
 
     tree: str
     temperature: Mapping[str, float]
     concentration: Mapping[str, float]
+    tails: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def none(cls, tree: Tree) -> Calibration:
@@ -61,7 +72,19 @@ class Calibration:
 
     def record(self) -> dict[str, Any]:
         """As JSON keeps it."""
-        return {"tree": self.tree, "temperature": dict(self.temperature), "concentration": dict(self.concentration)}
+        tails = {"tails": {name: list(pair) for name, pair in self.tails.items()}} if self.tails else {}
+        return {"tree": self.tree, "temperature": dict(self.temperature), "concentration": dict(self.concentration),
+                **tails}  # fmt: skip
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Calibration:
+        """What `record` gave."""
+        tails = {name: (float(a), float(b)) for name, (a, b) in record.get("tails", {}).items()}
+        return cls(**{**record, "tails": tails})
+
+    def tails_of(self, tree: Tree) -> Numbers:
+        """(A, 2) parameters of `tail_level`."""
+        return np.array([self.tails.get(column, (1.0, 1.0)) for column in tree.columns], dtype=np.float64)
 
 
 def recalibrated(tree: Tree, concentrations: Tensor, logs: Tensor) -> Tensor:
@@ -100,7 +123,7 @@ def fit_calibration(votes: VoteTable, concentrations: Tensor) -> Calibration:
     Notes
     -----
     Maximum of the log-probability of the votes under the mixture, with a normal prior of width 1 around 0 for the
-    logarithms of both numbers.
+    logarithms of both numbers; the tails afterwards, by `fit_tails`.
     """
     tree = votes.tree
     if concentrations.shape[0] != len(votes):
@@ -121,11 +144,80 @@ def fit_calibration(votes: VoteTable, concentrations: Tensor) -> Calibration:
         log.warning("the recalibration found no optimum; concentrations stay as they are")
         return Calibration.none(tree)
     values = logs.detach().exp().numpy()
+    with torch.no_grad():
+        final = recalibrated(tree, concentrations.double(), logs).numpy()
     return Calibration(
         tree=tree.name,
+        tails=fit_tails(votes, final),
         temperature={name: float(value) for name, value in zip(names, values[:, 0], strict=True)},
         concentration={name: float(value) for name, value in zip(names, values[:, 1], strict=True)},
     )
+
+
+def tail_level(level: float, tails: Numbers) -> Numbers:
+    """Level (...) of a posterior at which a share of `level` of the truth lies below, for parameters (..., 2).
+
+    Notes
+    -----
+    Where u = F(p) of true shares p under their posteriors F is not uniform but Beta(a, b)-distributed, the quantile of
+    the recalibrated posterior at level q is that of F at the level I^-1_q(a, b): the beta-transformed pool of Gneiting
+    & Ranjan 2013 (doi:10.1214/13-EJS823, eq. 3.4) with one member.
+    """
+    from scipy.special import betaincinv
+
+    return np.asarray(betaincinv(tails[..., 0], tails[..., 1], level))
+
+
+def fit_tails(votes: VoteTable, concentrations: Numbers) -> dict[str, tuple[float, float]]:
+    """Parameters of `tail_level` for each answer under which held-out votes on it are most probable.
+
+    Parameters
+    ----------
+    votes : on B galaxies that the network has not learnt from.
+    concentrations : (B, M, outputs) of these galaxies, recalibrated otherwise.
+
+    Notes
+    -----
+    The probability of k of n votes is the mean of Binomial(k; n, F^-1(u)) over u ~ Beta(a, b), summed over bins of u; F
+    is the one Beta distribution nearest to the mixture. Normal prior of width 0.5 around 0 for ln a and ln b: few votes
+    do not tell a share that is known well from one that is not.
+    """
+    from scipy.optimize import minimize
+
+    out = {}
+    mean, size = mean_fractions(votes.tree, concentrations), matched(votes.tree, concentrations)
+    for k, column in enumerate(votes.tree.columns):
+        people = np.nan_to_num(votes.people[:, votes.tree.question_of[k]])
+        some = (people > 0) & ~np.isnan(votes.counts[:, k])
+        if not some.any():
+            continue
+        beta = size[some, k], size[some, k] * (1 / np.clip(mean[some, k], 1e-9, None) - 1)
+        logs = _log_binomial(*beta, votes.counts[some, k], people[some])  # (votes, bins)
+
+        def cost(x: Numbers, logs: Numbers = logs) -> float:
+            weight = np.diff(betainc_at(EDGES, np.exp(x)))
+            each = np.log((np.exp(logs) * weight).sum(-1) + 1e-300)
+            return float(-each.sum() + 0.5 * np.square(x / TAIL_PRIOR).sum())
+
+        best = minimize(cost, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3}).x
+        out[column] = (float(np.exp(best[0])), float(np.exp(best[1])))
+    return out
+
+
+def betainc_at(u: Numbers, parameters: Numbers) -> Numbers:
+    """Cumulative Beta distribution (...) at u, of parameters (a, b)."""
+    from scipy.special import betainc
+
+    return np.asarray(betainc(parameters[0], parameters[1], u))
+
+
+def _log_binomial(a: Numbers, b: Numbers, k: Numbers, n: Numbers) -> Numbers:
+    """Relative log-probability (votes, bins) of k of n votes at the shares of these levels of Beta(a, b)."""
+    from scipy.special import betaincinv, xlog1py, xlogy
+
+    share = betaincinv(a[:, None], b[:, None], 0.5 * (EDGES[1:] + EDGES[:-1])).clip(1e-9, 1 - 1e-9)
+    logs = xlogy(k[:, None], share) + xlog1py((n - k)[:, None], -share)
+    return np.asarray(logs - logs.max(-1, keepdims=True))
 
 
 def log_votes(votes: VoteTable, concentrations: Tensor) -> Tensor:

@@ -80,14 +80,14 @@ def matched(tree: Tree, concentrations: Numbers) -> Numbers:
     return out
 
 
-def quantiles(a: Numbers, b: Numbers, level: float) -> Numbers:
+def quantiles(a: Numbers, b: Numbers, level: float | Numbers) -> Numbers:
     """Quantile (...) of equal mixtures of Beta distributions, to 1e-7.
 
     Parameters
     ----------
     a, b : (..., M)
         Parameters of the M components.
-    level : from 0 to 1.
+    level : () or (...) from 0 to 1.
 
     Notes
     -----
@@ -97,13 +97,14 @@ def quantiles(a: Numbers, b: Numbers, level: float) -> Numbers:
     """
     from scipy.special import betaincinv
 
-    if not 0 < level < 1:
-        raise OptionError(f"level is {level}; a number between 0 and 1 is wanted")
     shape = a.shape[:-1]
+    levels = np.broadcast_to(np.asarray(level, dtype=np.float64), shape).ravel()
+    if not ((np.asarray(level) > 0) & (np.asarray(level) < 1)).all():
+        raise OptionError(f"level is {level}; a number between 0 and 1 is wanted")
     a, b = (np.asarray(each, dtype=np.float64).reshape(-1, a.shape[-1]) for each in (a, b))
     if a.shape[-1] == 1:
-        return np.asarray(betaincinv(a[:, 0], b[:, 0], level), dtype=np.float64).reshape(shape)
-    search = _Search(a, b, level)
+        return np.asarray(betaincinv(a[:, 0], b[:, 0], levels), dtype=np.float64).reshape(shape)
+    search = _Search(a, b, levels)
     for step in range(STEPS):
         if not len(search.left):
             break
@@ -114,7 +115,7 @@ def quantiles(a: Numbers, b: Numbers, level: float) -> Numbers:
 class _Search:
     """Roots of F(x) - level for many mixtures (N, M) at once; those that are found leave."""
 
-    def __init__(self, a: Numbers, b: Numbers, level: float) -> None:
+    def __init__(self, a: Numbers, b: Numbers, level: Numbers) -> None:
         self.a, self.b, self.level = a, b, level
         self.low, self.high = np.zeros(len(a)), np.ones(len(a))
         self.left = np.arange(len(a))
@@ -151,7 +152,7 @@ class _Search:
         from scipy.special import betainc
 
         i = self.left
-        return np.asarray(betainc(self.a[i], self.b[i], x[:, None]).mean(1) - self.level)
+        return np.asarray(betainc(self.a[i], self.b[i], x[:, None]).mean(1) - self.level[i])
 
     def _move(self, wanted: Numbers) -> None:
         """To new places within the brackets; a step too small to be seen goes across the root, to enclose it."""

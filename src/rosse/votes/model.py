@@ -171,7 +171,7 @@ def _of_record(folder: Path, about: Mapping[str, Any]) -> VoteModel:
     )
     return VoteModel(
         tree=tree, preparation=Preparation.of_record(about["preparation"]),
-        members=cast(tuple[VoteNetwork, ...], members), calibration=Calibration(**about["calibration"]),
+        members=cast(tuple[VoteNetwork, ...], members), calibration=Calibration.of_record(about["calibration"]),
         draws=about["draws"], views=about["views"], card=about["card"],
     )  # fmt: skip
 

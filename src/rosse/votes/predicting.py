@@ -160,7 +160,8 @@ def _said(model: VoteModel | QuantityModel, batch: Batch) -> NDArray[np.float64]
 
 def _result(model: VoteModel | QuantityModel, values: NDArray[np.float64], rows: dict[str, Any]) -> Votes | Estimates:
     if isinstance(model, VoteModel):
-        return Votes(tree=model.tree, concentrations=values, model=model.hash, **rows)
+        tails = model.calibration.tails_of(model.tree) if model.calibration.tails else None
+        return Votes(tree=model.tree, concentrations=values, model=model.hash, tails=tails, **rows)
     means, sigmas = np.split(values, 2, -1)
     return Estimates(names=model.names, bounds=model.bounds, means=means, sigmas=sigmas, model=model.hash, **rows)
 

@@ -13,6 +13,7 @@ from rosse.errors import InputError
 from rosse.status import Status, labels
 from rosse.tables import Column, table_of
 from rosse.tree import Tree
+from rosse.votes.calibration import tail_level
 from rosse.votes.mixture import asked_probability, beta_parameters, matched, mean_fractions, quantiles
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Votes:
     concentrations : (B, M, outputs) of M equally likely components; NaN where `status` is not OK.
     status : (B,) codes of `rosse.Status`.
     model : hash of the model.
+    tails : (A, 2) parameters of `rosse.votes.calibration.tail_level`; None: quantiles are those of the mixture.
     """
 
     tree: Tree
@@ -44,6 +46,7 @@ class Votes:
     concentrations: Numbers
     status: NDArray[np.int64]
     model: str
+    tails: Numbers | None = None
 
     def __post_init__(self) -> None:
         for name in ("ra", "dec", "concentrations", "status"):
@@ -77,11 +80,12 @@ class Votes:
         return np.asarray(self.asked < HARDLY)
 
     def quantile(self, level: float) -> Numbers:
-        """(B, A) quantile of the share of each answer, under the mixture of all components."""
+        """(B, A) quantile of the share of each answer, under the mixture of all components with recalibrated tails."""
         out = np.full((len(self), len(self.tree.columns)), np.nan)
         good = self.status == Status.OK
         a, b = beta_parameters(self.tree, self.concentrations[good])
-        out[good] = quantiles(np.moveaxis(a, 1, -1), np.moveaxis(b, 1, -1), level)
+        a, b = np.moveaxis(a, 1, -1), np.moveaxis(b, 1, -1)
+        out[good] = quantiles(a, b, level if self.tails is None else tail_level(level, self.tails))
         return out
 
     def table(self) -> Table:
