@@ -127,6 +127,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="folder of what was drawn and learnt, to be used again")
     parser.add_argument("--questions", nargs="*")
+    parser.add_argument("--strategies", nargs="*", default=STRATEGIES)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
     given = parser.parse_args()
@@ -146,29 +147,30 @@ def report(ground: Ground, given: argparse.Namespace, folder: Path, *, before: f
     tree = ground.votes.tree
     asked = tree.asked_probability(ground.truth).mean(0)
     curves: dict[str, Curve] = {}
-    lines, better = [], dict.fromkeys(STRATEGIES, 0)
+    lines, better = [], dict.fromkeys(given.strategies, 0)
     names = given.questions or [question.name for question in tree.questions]
     for name in names:
-        found = {each: curve(ground, name, each, given.seeds, folder) for each in ("random", *STRATEGIES)}
+        found = {each: curve(ground, name, each, given.seeds, folder) for each in ("random", *given.strategies)}
         for each, its in found.items():
             old = curves.get(each)
             curves[each] = Curve(labels=its.labels, error={**(old.error if old else {}), **its.error})
-        savings = {each: saved(found["random"], found[each], name) for each in STRATEGIES}
-        for each in STRATEGIES:
+        savings = {each: saved(found["random"], found[each], name) for each in given.strategies}
+        for each in given.strategies:
             better[each] += savings[each][0] >= 0.35
-        first, last = found["random"].error[name][0], found["variance"].error[name][-1]
+        first, last = found["random"].error[name][0], found[given.strategies[0]].error[name][-1]
         lines.append(
             f"| {name} | {asked[[q.name for q in tree.questions].index(name)]:.0%} | {first:.3f} | {last:.3f} | "
-            f"{found['random'].error[name][-1]:.3f} | {' | '.join(text_of(savings[each]) for each in STRATEGIES)} |"
+            f"{found['random'].error[name][-1]:.3f} | {' | '.join(text_of(value) for value in savings.values())} |"
         )
         print(lines[-1], f"{time.monotonic() - start:.0f} s", flush=True)
     head = [
         f"{machine()}, one thread, load {before:.1f} before; {given.seeds} seeds. {EACH} galaxies in each pool, "
         f"{PEOPLE} volunteers each; judged on {JUDGED} others. Savings are the mean over the rounds with "
         f"{', '.join(map(str, ACQUIRED[-LAST:]))} labels; ≥: random choice did not get there with {CHANCE[-1]}.", "",
-        f"| question | asked | error, {ACQUIRED[0]} labels | {ACQUIRED[-1]} by variance | {CHANCE[-1]} at random | "
-        f"{' | '.join(f'saved by {each}' for each in STRATEGIES)} |",
-        "|---|---:|---:|---:|---:|" + "---:|" * len(STRATEGIES),
+        f"| question | asked | error, {ACQUIRED[0]} labels | {ACQUIRED[-1]} by {given.strategies[0]} | "
+        f"{CHANCE[-1]} at random | "
+        f"{' | '.join(f'saved by {each}' for each in given.strategies)} |",
+        "|---|---:|---:|---:|---:|" + "---:|" * len(given.strategies),
     ]  # fmt: skip
     tail = ["", "35 % or more are saved on " + ", ".join(f"{n} of {len(names)} questions by {each}"
                                                         for each, n in better.items()) + "."]  # fmt: skip

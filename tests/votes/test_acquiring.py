@@ -216,3 +216,24 @@ def test_pictures_of_subjects_are_of_their_galaxies(model: VoteModel, tmp_path: 
     grey = {path.stem: np.asarray(Image.open(path).convert("L"), dtype=float) for path in tmp_path.glob("*.png")}
     corner = {name: pixels[-24:, :24].mean() - pixels[:24, -24:].mean() for name, pixels in grey.items()}
     assert max(corner, key=lambda name: corner[name]) == str(cutouts.id[3])  # first row of pixels is the lowest
+
+
+def test_pictures_stay_what_they_are(folder: Path, tmp_path: Path) -> None:
+    """A model of pictures, and galaxies that are files: each subject has the pixels of its file, the right way up."""
+    cutouts, votes, _ = galaxies(40)
+    draw = np.random.default_rng(0)
+    (tmp_path / "jpegs").mkdir()
+    for name in cutouts.id:
+        pixels = draw.integers(0, 256, (30, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "jpegs" / f"{name}.png")
+    how = VoteTraining(
+        network=NetworkSpec(encoder=EncoderSpec(name="tiny"), width=8), draws=2, side=24,
+        options=TrainOptions(epochs=1, batch=16),
+    )  # fmt: skip
+    trained = train_votes(votes, tmp_path / "jpegs", tmp_path / "model", how=how)
+    found = acquire(tmp_path / "jpegs", trained, how=Acquiring(count=4, strategy="margin"))
+    write_subjects(tmp_path / "upload", tmp_path / "jpegs", found, side=16)
+    for row in rows_of(tmp_path / "upload" / "manifest.csv"):
+        places = tmp_path / "upload" / row["filename"], tmp_path / "jpegs" / f"{row['!id'].removesuffix('.png')}.png"
+        with Image.open(places[0]) as given, Image.open(places[1]) as first:
+            np.testing.assert_array_equal(np.asarray(given), np.asarray(first))

@@ -86,7 +86,8 @@ def _one(source: Images, row: int) -> NDArray[np.uint8]:
         raise FileError(f"image {found.id} can no longer be read: {found.reason}")
     if not is_picture(found):
         return np.asarray(colour_pictures(found)[0])
-    pixels = found.flux[0].clamp(0, 255).round().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
+    upright = found.flux[0].flip(1)  # the first row of pixels is the lowest, that of a picture the highest
+    pixels = upright.clamp(0, 255).round().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
     return np.asarray(pixels)
 
 
