@@ -319,3 +319,12 @@ def test_impossible_rows_and_samples() -> None:
         rosse.Population(5, limit=9, redshift=(1.0, 2.0)).table()
     with pytest.raises(OptionError, match="no galaxy of type dwarf"):
         rosse.Population(5, mix={"dwarf": 1}, redshift=(0.2, 0.25)).table()
+
+
+@pytest.mark.parametrize("limit", [13.7, 14.0, 17.77])
+def test_a_range_of_masses_and_a_limit_are_both_kept(limit: float) -> None:
+    """Small galaxies are brighter than a bright limit only where all is favourable; none gets a mass to make up."""
+    table = rosse.Population(4000, seed=3, limit=limit, log_mass=(9.0, 9.5)).table()
+    mass = np.asarray(table["log_mass"])[np.asarray(table["kind"]) != "star"]
+    assert 9.0 <= mass.min() < mass.max() <= 9.5
+    assert table["mag_r"].max() <= limit

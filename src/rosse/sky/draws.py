@@ -23,13 +23,19 @@ class Draws:
     ----------
     seed : of the population.
     rows : (B,) row numbers.
+    turn : 0, and another number for other numbers of the same rows.
     """
 
     seed: int
     rows: Integers
+    turn: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def again(self, some: Integers, turn: int) -> Draws:
+        """What chance gives to some of the rows another time."""
+        return Draws(seed=self.seed, rows=self.rows[some], turn=turn)
 
     def uniform(self, what: str, low: float = 0.0, high: float = 1.0) -> Array:
         """(B,) uniform between two numbers."""
@@ -54,4 +60,5 @@ class Draws:
         return np.asarray((self._unit(what)[:, None] * edges[:, -1:] >= edges[:, :-1]).sum(axis=1))
 
     def _unit(self, what: str) -> Array:
-        return np.asarray(chance.uniform(self.seed, torch.from_numpy(self.rows), what).numpy())
+        stream = f"{what}, turn {self.turn}" if self.turn else what
+        return np.asarray(chance.uniform(self.seed, torch.from_numpy(self.rows), stream).numpy())

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STARS, SPOILED = 0.005, 0.01  # shares of a survey's list of galaxies that are stars, or spoiled (Willett+2013, Sect. 3)
 _STAR, _ARTEFACT = TYPES.index("star"), TYPES.index("artefact")
+TURNS = 20  # times that a galaxy too faint to be seen is drawn again
 _BLOCK = 20_000  # rows made at a time
 
 
@@ -157,17 +158,40 @@ def _block(population: Population, chosen: Selection, shares: Array, rows: Integ
 
 def _galaxies(population: Population, chosen: Selection, draws: Draws, of_type: Integers) -> Columns:
     """Columns of galaxies of these types."""
-    mass, offset, bin_of = chosen.galaxies(draws, of_type)
-    out = structure(draws, of_type, mass, offset)
-    light = light_of(out)
-    z = chosen.redshifts(draws, bin_of, furthest(mass, light, chosen.z, chosen.limit))
-    # The table averages over structure, so that some rows are a little too faint even where their volume begins. They
-    # get the mass that makes them as bright as the limit there.
-    mass = mass + np.maximum(apparent_r(mass, light, z) - chosen.limit, 0) / 2.5
-    z = z if population.z is None else np.full_like(z, population.z)
-    out |= {"log_mass": mass, "z": z, "mag_r": apparent_r(mass, light, z)}
+    out, light, offset = _bright_enough(chosen, draws, of_type)
+    if population.z is not None:
+        out["z"] = np.full_like(out["z"], population.z)
+        out["mag_r"] = apparent_r(out["log_mass"], light, out["z"])
     out |= sizes(draws, of_type, out)
     return out | details(draws, of_type, out, offset)
+
+
+def _bright_enough(chosen: Selection, draws: Draws, of_type: Integers) -> tuple[Columns, Array, Array]:
+    """Structure, mass, redshift and magnitude of galaxies brighter than the limit; their light, and their offset.
+
+    The table of the selection averages over structure, so that some rows are too faint even where their volume begins:
+    they are drawn again, as if they had not been met.
+    """
+    out, light, offset = _any_galaxies(chosen, draws, of_type)
+    for turn in range(1, TURNS):
+        faint = np.flatnonzero(out["mag_r"] > chosen.limit + 1e-9)
+        if not len(faint):
+            return out, light, offset
+        others, their_light, their_offset = _any_galaxies(chosen, draws.again(faint, turn), of_type[faint])
+        for name, values in others.items():
+            out[name][faint] = values
+        light[faint], offset[faint] = their_light, their_offset
+    # next to none are left, where a limit and a range of masses leave next to none: they get the mass they need
+    missing = np.maximum(out["mag_r"] - chosen.limit, 0)
+    return out | {"log_mass": out["log_mass"] + missing / 2.5, "mag_r": out["mag_r"] - missing}, light, offset
+
+
+def _any_galaxies(chosen: Selection, draws: Draws, of_type: Integers) -> tuple[Columns, Array, Array]:
+    mass, offset, bin_of = chosen.galaxies(draws, of_type)
+    out = {name: np.array(values) for name, values in structure(draws, of_type, mass, offset).items()}
+    light = light_of(out)
+    z = chosen.redshifts(draws, bin_of, furthest(mass, light, chosen.z, chosen.limit))
+    return out | {"log_mass": mass, "z": z, "mag_r": apparent_r(mass, light, z)}, light, np.array(offset)
 
 
 def _check_counts(population: Population) -> None:
