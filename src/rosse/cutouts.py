@@ -67,7 +67,7 @@ class Cutouts:
 
     def __post_init__(self) -> None:
         _check_pixels(self.flux, self.ivar)
-        if not _within(self.flux):  # without weight, but 0 * NaN is NaN in every sum
+        if not bool(torch.isfinite(self.flux).all()):  # without weight, but 0 * NaN is NaN in every sum
             _put(self, "flux", self.flux.nan_to_num(0.0, 0.0, 0.0))
         b, c = self.flux.shape[:2]
         _put(self, "bands", tuple(self.bands) or _default_bands(c))
@@ -280,20 +280,13 @@ def _check_pixels(flux: Tensor, ivar: Tensor) -> None:
         raise InputError(f"flux has shape {tuple(flux.shape)}, but ivar {tuple(ivar.shape)}; they must agree")
     if not flux.shape[1]:
         raise InputError("flux has no band")
-    if _within(ivar, least=0.0) and _within(flux):
-        return
+    ends = (*torch.aminmax(flux), *torch.aminmax(ivar)) if flux.numel() else ()  # NaN where there is one
+    if ends and bool(torch.isfinite(torch.stack(ends)).all() & (ends[2] >= 0)):
+        return  # found in two passes; masks of all pixels take ten
     bad = ~torch.isfinite(ivar) | (ivar < 0)
     _refuse(bad, "ivar is negative or not finite", "give 0 for pixels to leave out")
     _refuse(~torch.isfinite(flux) & (ivar > 0), "flux is not finite in pixels that carry weight",
             "set ivar to 0 there to leave them out")  # fmt: skip
-
-
-def _within(values: Tensor, least: float = -torch.inf) -> bool:
-    """Whether all values are finite and none is below the least: one pass, where masks of all pixels take ten."""
-    if not values.numel():
-        return True
-    low, high = torch.aminmax(values)  # NaN where there is one
-    return bool((low >= least) & (low > -torch.inf) & (high < torch.inf))
 
 
 def _refuse(bad: Tensor, what: str, remedy: str) -> None:
