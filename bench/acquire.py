@@ -40,6 +40,8 @@ FAINT = {"limit": 19.0, "redshift": (0.01, 0.4)}
 ACQUIRED = (40, 80, 120, 160, 200, 240, 280)
 CHANCE = (40, 80, 120, 160, 240, 320, 480, 640, 960, 1400)
 STRATEGIES = ("variance", "joint")
+BASELINES = ("margin", "entropy", "centres", "power")
+HARDER = ("disk-edge-on", "bulge-size", "edge-on-bulge", "merging")  # for which the baselines are played as well
 LAST = 3  # rounds over which savings are averaged
 
 
@@ -97,8 +99,8 @@ def one_of(ground: Ground, seed: int) -> Ground:
     return Ground(features=ground.features[rows], votes=ground.votes[rows], judged=ground.judged, truth=ground.truth)
 
 
-def curve(ground: Ground, question: str, strategy: str, seeds: int, folder: Path) -> Curve:
-    """Mean over seeds; what was played is kept in the folder."""
+def played(ground: Ground, question: str, strategy: str, seeds: int, folder: Path) -> list[Curve]:
+    """Curves of all seeds; what was played is kept in the folder."""
     sizes = CHANCE if strategy == "random" else ACQUIRED
     about, found = ground.about(question), []
     for seed in range(seeds):
@@ -107,7 +109,7 @@ def curve(ground: Ground, question: str, strategy: str, seeds: int, folder: Path
             its = play(one_of(about, seed), strategy, sizes, questions=(question,), people=PEOPLE, seed=seed)
             path.write_text(json.dumps(its.error[question].tolist()))
         found.append(Curve(labels=np.array(sizes), error={question: np.array(json.loads(path.read_text()))}))
-    return Curve.mean(found)
+    return found
 
 
 def saved(chance: Curve, acquired: Curve, question: str) -> tuple[float, bool]:
@@ -118,8 +120,32 @@ def saved(chance: Curve, acquired: Curve, question: str) -> tuple[float, bool]:
     return float(np.mean(1 - acquired.labels[-LAST:] / needed)), bool(beyond.any())
 
 
-def text_of(value: tuple[float, bool]) -> str:
-    return f"{'≥ ' if value[1] else ''}{value[0]:.0%}"
+def saved_with_error(chance: list[Curve], acquired: list[Curve], question: str) -> tuple[float, bool, float]:
+    """As `saved` for the mean curves, and its standard error by leaving out one seed after the other (jackknife)."""
+
+    def without(curves: list[Curve], i: int) -> Curve:
+        return Curve.mean(curves[:i] + curves[i + 1 :] if len(curves) > 1 else curves)
+
+    value, beyond = saved(Curve.mean(chance), Curve.mean(acquired), question)
+    left = np.array([saved(without(chance, i), without(acquired, i), question)[0] for i in range(len(chance))])
+    return value, beyond, float(np.sqrt((len(left) - 1) * left.var()))
+
+
+def text_of(value: tuple[float, bool, float]) -> str:
+    """A saving with its error; a lower limit has none."""
+    return f"≥ {value[0]:.0%}" if value[1] else f"{value[0]:.0%} ± {value[2]:.0%}"
+
+
+def baselines(ground: Ground, seeds: int, folder: Path) -> list[str]:
+    """What simpler strategies save."""
+    lines = [f"| question | {' | '.join(f'saved by {each}' for each in BASELINES)} |",
+             "|---|" + "---:|" * len(BASELINES)]  # fmt: skip
+    for name in HARDER:
+        chance, *every = (played(ground, name, each, seeds, folder) for each in ("random", *BASELINES))
+        cells = [text_of(saved_with_error(chance, each, name)) for each in every]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    return ["Beside them, on some of the questions:", "", *lines]
 
 
 def main() -> None:
@@ -150,11 +176,12 @@ def report(ground: Ground, given: argparse.Namespace, folder: Path, *, before: f
     lines, better = [], dict.fromkeys(given.strategies, 0)
     names = given.questions or [question.name for question in tree.questions]
     for name in names:
-        found = {each: curve(ground, name, each, given.seeds, folder) for each in ("random", *given.strategies)}
+        every = {each: played(ground, name, each, given.seeds, folder) for each in ("random", *given.strategies)}
+        found = {each: Curve.mean(its) for each, its in every.items()}
         for each, its in found.items():
             old = curves.get(each)
             curves[each] = Curve(labels=its.labels, error={**(old.error if old else {}), **its.error})
-        savings = {each: saved(found["random"], found[each], name) for each in given.strategies}
+        savings = {each: saved_with_error(every["random"], every[each], name) for each in given.strategies}
         for each in given.strategies:
             better[each] += savings[each][0] >= 0.35
         first, last = found["random"].error[name][0], found[given.strategies[0]].error[name][-1]
@@ -174,6 +201,8 @@ def report(ground: Ground, given: argparse.Namespace, folder: Path, *, before: f
     ]  # fmt: skip
     tail = ["", "35 % or more are saved on " + ", ".join(f"{n} of {len(names)} questions by {each}"
                                                         for each, n in better.items()) + "."]  # fmt: skip
+    if not given.questions:
+        tail += ["", *baselines(ground, given.seeds, folder)]
     text = "\n".join([*head, *lines, *tail])
     print(text)
     if given.figure is not None:
