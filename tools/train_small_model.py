@@ -147,7 +147,7 @@ def built(sky: dict[str, np.ndarray], given: argparse.Namespace) -> VoteModel:
     model = VoteModel(tree=tree, preparation=ready, members=(network.to("cpu"),), calibration=Calibration.none(tree),
                       draws=how.draws)  # fmt: skip
     by = {"mag_r": sky["about"][:, 0], "redshift": sky["about"][:, 1], "r90": sky["size"]}
-    about = {"mark": f"{NAME} {plain.hash}", "how": how, "story": ABOUT, "by": by}
+    about = {"mark": f"{NAME} {plain.hash}", "how": how, "story": ABOUT, "by": by, "shares": sky["probability"]}
     return finish(model, plain, parts, folder=given.out / NAME, histories={"member 0": history}, about=about)
 
 

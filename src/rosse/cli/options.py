@@ -148,6 +148,15 @@ class RunOptions(Calibration, Measuring):
     shape_constants: dict[str, float] | None = option(
         "Constants of the papers, eta=0.25,sky_box=16: fields of ShapeOptions.", panel=SHAPES, parse=config.settings
     )
+    votes: bool = option(
+        "Predict volunteers' votes as well (the default), or do not.",
+        default=True,
+        kind=bool,
+        flags=("--votes/--no-votes",),
+        panel=NETWORK,
+    )
+    votes_model: str = option("By which model: gz-decals-small (the default), or a directory.",
+                              default="gz-decals-small", panel=NETWORK)  # fmt: skip
     plot: str | None = option("Directory for figures of every galaxy; those of shapes go into its folder shapes.")
     size: int | None = option("Side of a partition, pixels; bounds the memory; default 2048.", kind=int)
     match: float | None = option("Radius for sources of overlapping tiles, arcsec; default 1.", kind=float)

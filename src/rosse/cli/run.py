@@ -11,13 +11,14 @@ from rosse.cli.options import RunOptions
 from rosse.errors import OptionError
 
 if TYPE_CHECKING:
+    from rosse.pipeline.asking import Asking
     from rosse.pipeline.jobs import FieldOptions
     from rosse.pipeline.run import Report
     from rosse.pipeline.shaping import Shaping
 
 _PLURAL = {"galaxy": "galaxies", "star": "stars", "artefact": "artefacts"}
 
-HELP = """Measure a survey image: sky, detection, stars, PSF, one fit per galaxy, shapes, catalogue.
+HELP = """Measure a survey image: sky, detection, stars, PSF, one fit per galaxy, shapes, votes, catalogue.
 
 Several images are tiles of one survey. Their maps are then given as templates, --weight '{name}.weight.fits', where
 {name} is the image's name without its ending. A run that was stopped goes on where it was when the same command is
@@ -65,8 +66,14 @@ def _measuring(options: RunOptions) -> FieldOptions:
 
     return FieldOptions(
         **given(FieldOptions), detection=DetectOptions(**given(DetectOptions)), fitting=launch.fitting_of(options),
-        shaping=_shaping(options),
+        shaping=_shaping(options), asking=_asking(options),
     )  # fmt: skip
+
+
+def _asking(options: RunOptions) -> Asking | None:
+    from rosse.pipeline.asking import Asking
+
+    return Asking.of(options.votes_model, device=launch.device_of(options.device)) if options.votes else None
 
 
 def _shaping(options: RunOptions) -> Shaping | None:
@@ -88,25 +95,28 @@ def _shaping(options: RunOptions) -> Shaping | None:
 
 def _say(report: Report, min_snr: float | None) -> None:
     """The summary, on stdout."""
+    from rosse.pipeline.asking import STATUS as VOTE_STATUS
     from rosse.pipeline.shaping import STATUS
     from rosse.store import open_catalogue
 
     kinds: Counter[str] = Counter()
-    shapes: Counter[str] = Counter()
+    others: dict[str, Counter[str]] = {STATUS: Counter(), VOTE_STATUS: Counter()}
     catalogue = open_catalogue(report.directory)
-    names = [name for name in ("kind", STATUS) if name in catalogue.schema.names]
+    names = [name for name in ("kind", *others) if name in catalogue.schema.names]
     for rows in catalogue.select(names).partitions():
         kinds.update(rows["kind"].to_pylist())
-        shapes.update(rows[STATUS].to_pylist() if STATUS in names else [])
-    del shapes["skipped"]
+        for name in names[1:]:
+            others[name].update(rows[name].to_pylist())
     stars = report.rows - kinds["galaxy"]
     faint = report.counts.get("skipped", 0) - stars
     lines = [("sources", f"{report.rows}: " + ", ".join(_counted(n, k) for k, n in kinds.most_common()))]
     if not report.rows:
         lines = [("sources", "none was found; the catalogue is empty")]
     lines += summary.measured(report)
-    if shapes:
-        lines.insert(2, ("shapes", f"{shapes.total()}: {summary.counts_text(shapes)}"))
+    for word, counts in reversed(list(zip(("shapes", "votes"), others.values(), strict=True))):
+        del counts["skipped"]
+        if counts:
+            lines.insert(2, (word, f"{counts.total()}: {summary.counts_text(counts)}"))
     if report.rows:
         lines.append(
             ("not fitted", f"{stars} stars and artefacts, {_counted(faint, 'galaxy')} below S/N {min_snr or 5:g}")

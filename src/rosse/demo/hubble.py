@@ -60,12 +60,13 @@ def hubble_options() -> FieldOptions:
     that are not much larger than it cannot be measured, and the bright ones are the large ones.
     """
     from rosse.detection import DetectOptions
+    from rosse.pipeline.asking import Asking
     from rosse.pipeline.jobs import FieldOptions
 
     detection = DetectOptions(
         threshold=8.0, min_pixels=16, deblend_contrast=0.02, cutout_factor=1.0, cutout_maximum=111, psf_from_stars=False
     )
-    return FieldOptions(size=512, margin=96, min_snr=MINIMUM_SNR, detection=detection)
+    return FieldOptions(size=512, margin=96, min_snr=MINIMUM_SNR, detection=detection, asking=Asking.of())
 
 
 @contextmanager

@@ -150,9 +150,12 @@ def _images(shop: Workshop, options: DemoOptions) -> Path:
 def _field_options(options: DemoOptions) -> FieldOptions:
     """Four partitions, so that two cores have work; galaxies of this field fit in the largest cutout."""
     from rosse.detection import DetectOptions
+    from rosse.pipeline.asking import Asking
     from rosse.pipeline.jobs import FieldOptions
 
-    return FieldOptions(size=max(options.size // 2, 128), margin=192, detection=DetectOptions(cutout_maximum=351))
+    return FieldOptions(
+        size=max(options.size // 2, 128), margin=192, detection=DetectOptions(cutout_maximum=351), asking=Asking.of()
+    )
 
 
 def _move(staged: Path, target: Path) -> None:

@@ -20,6 +20,7 @@ from rosse.nets.framing import cropped, half_widths, petrosian_radius
 
 PICTURE_BANDS = ("R", "G", "B")
 WHITE = 255.0
+STRETCHED = 1.5  # Petrosian radius of the brightness of a picture over that of the light
 HIGHEST = 1e6  # in units of noise: brighter pixels are saturated, or their noise is wrong
 
 
@@ -124,11 +125,7 @@ class Preparation:
         if self.colours:
             return self._in_colours(cutouts, redshift)
         if cutouts.bands != self.bands:
-            missing = [band for band in self.bands if band not in cutouts.bands]
-            if missing:
-                raise InputError(
-                    f"the network was trained on {bands_text(self.bands)}; the cutouts have {bands_text(cutouts.bands)}"
-                )
+            self.check_bands(cutouts.bands)
             cutouts = cutouts.band(*self.bands)
         if is_picture(cutouts) != self.picture:
             kinds = ("images in units of flux, with their noise", "colour pictures")
@@ -137,6 +134,13 @@ class Preparation:
         side = self.side
         linear = _resized(cutouts, side) if self.picture else in_noise(pad_cutouts(cutouts, side, side))
         return Batch(pixels=self.stretched(linear.float()), conditions=conditions)
+
+    def check_bands(self, bands: tuple[str, ...]) -> None:
+        """Refuse images that lack a band; those that become colour pictures may have any."""
+        if not self.colours and not set(self.bands) <= set(bands):
+            raise InputError(
+                f"the network was trained on {bands_text(self.bands)}; the cutouts have {bands_text(bands)}"
+            )
 
     def _in_colours(self, cutouts: Cutouts, redshift: ArrayLike | None) -> Batch:
         """Pictures in which galaxies are equally large; pixel scale and PSF are those of the pictures."""
@@ -213,8 +217,8 @@ def is_picture(cutouts: Cutouts) -> bool:
 def framed_pictures(pictures: Cutouts, side: int, *, radii: float) -> Framed:
     """Pictures cut so that galaxies are equally large in them, (B, 3, side, side); borders without weight are cut off.
 
-    The sky is the median brightness on the border. Brightness is not flux: with the usual stretches the radius at which
-    it has fallen to a fifth is a little larger.
+    The sky is the median brightness on the border. Brightness is not flux: with the usual stretches it falls to a fifth
+    of its mean further out, so that fewer of such radii are the same piece of a galaxy.
     """
     there = (pictures.ivar > 0).all(1)
     values = pictures.flux / WHITE
@@ -222,7 +226,7 @@ def framed_pictures(pictures: Cutouts, side: int, *, radii: float) -> Framed:
     inner = _inner(there)
     sky = torch.where(_border(there, inner), mean, torch.nan).flatten(1).nanmedian(1).values.nan_to_num(0.0)
     radius = petrosian_radius((mean - sky[:, None, None]).clamp_min(0.0), there)
-    half = torch.minimum(half_widths(radius, radii, pictures.frame), inner.clamp_min(1))
+    half = torch.minimum(half_widths(radius / STRETCHED, radii, pictures.frame), inner.clamp_min(1))
     return Framed(pixels=cropped(values, half, side), finer=side / (2 * half.to(mean.dtype)))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from rosse.detection import DetectOptions, build_psf
 from rosse.errors import InputError, bands_text
 from rosse.io.choose import split_name
+from rosse.pipeline.asking import Asking
 from rosse.pipeline.directory import PARTS
 from rosse.pipeline.figures import ChunksWithout, RegionsWithout
 from rosse.pipeline.overlaps import Once
@@ -40,7 +41,8 @@ class FieldOptions:
     size, margin : of partitions, pixels; see `survey_partitions`.
     min_snr : galaxies below it are listed, but neither fitted nor are their shapes measured.
     match : arcsec within which sources of overlapping tiles are the same.
-    detection, fitting, shaping : options of the three verbs; no shapes are measured where `shaping` is None.
+    detection, fitting, shaping, asking : options of the four verbs; no shapes are measured where `shaping` is None, no
+        votes predicted where `asking` is.
     """
 
     size: int = SIZE
@@ -50,6 +52,7 @@ class FieldOptions:
     detection: DetectOptions = field(default_factory=DetectOptions)
     fitting: Fitting = field(default_factory=Fitting)
     shaping: Shaping | None = field(default_factory=Shaping)
+    asking: Asking | None = None
 
     @property
     def folders(self) -> dict[str, Path]:
@@ -81,6 +84,8 @@ def field_job(
     _check_alike(mosaics)
     if options.shaping is not None:
         options.shaping.check(mosaics[0].bands)
+    if options.asking is not None:
+        options.asking.check(mosaics[0].bands)
     partitions = survey_partitions(mosaics, size=options.size, margin=options.margin)
     return Job(
         partitions=partitions,
@@ -129,7 +134,8 @@ def _field_record(options: FieldOptions) -> dict[str, Any]:
     """Every option by its name, so that a message can name the one that differs."""
     own = {name: getattr(options, name) for name in ("size", "margin", "min_snr", "match")}
     shapes = {"shapes": "none"} if options.shaping is None else options.shaping.record()
-    return {**own, **asdict(options.detection), **_measuring_record(options.fitting), **shapes}
+    votes = {"votes": "none"} if options.asking is None else options.asking.record()
+    return {**own, **asdict(options.detection), **_measuring_record(options.fitting), **shapes, **votes}
 
 
 def _measuring_record(measuring: Fitting | Shaping) -> dict[str, Any]:
@@ -156,7 +162,7 @@ def _prepare_field(
         raise InputError("shapes cannot be corrected for a PSF that is not known; give --psf, or do not correct them")
     return MeasureField(
         mosaics=mosaics, psfs=psfs, detection=options.detection, fitting=options.fitting, shaping=options.shaping,
-        min_snr=options.min_snr,
+        asking=options.asking, min_snr=options.min_snr,
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from rosse.detection import DetectOptions, detect
 from rosse.detection.columns import suffixes
 from rosse.errors import FileError, bands_text
 from rosse.io.choose import split_name
+from rosse.pipeline.asking import STATUS as VOTE_STATUS
+from rosse.pipeline.asking import Asking, votes_beside_others
 from rosse.pipeline.partitions import FieldPartition, FileChunk
 from rosse.pipeline.rows import Fitting, join_rows, missing_rows
 from rosse.pipeline.shaping import STATUS, Shaping, beside_others, segment_maps
@@ -34,7 +36,7 @@ TILE = pa.field("tile", pa.string(), metadata={"unit": "", "description": "name 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeasureField:
-    """Region of a mosaic → one row per source, galaxies fitted and their shapes measured.
+    """Region of a mosaic → one row per source, galaxies fitted, their shapes measured and votes on them predicted.
 
     Parameters
     ----------
@@ -43,7 +45,8 @@ class MeasureField:
     detection : options of `detect`.
     fitting : how galaxies are fitted.
     shaping : how their shapes are measured; None: not at all.
-    min_snr : galaxies below it are in the catalogue, but neither is done.
+    asking : by which model volunteers' votes are predicted; None: not at all.
+    min_snr : galaxies below it are in the catalogue, but nothing of this is done.
     max_pixels : most pixels of a batch of cutouts.
     """
 
@@ -52,6 +55,7 @@ class MeasureField:
     detection: DetectOptions = field(default_factory=DetectOptions)
     fitting: Fitting = field(default_factory=Fitting)
     shaping: Shaping | None = None
+    asking: Asking | None = None
     min_snr: float = 5.0
     max_pixels: int = 16_000_000
 
@@ -61,19 +65,24 @@ class MeasureField:
         found = detect(mosaic, psf=self.psfs[partition.tile], region=partition.region, options=self.detection)
         sources = to_arrow(found.table())
         sky = np.stack([np.asarray(sources[f"sigma_sky{end}"]) for end in suffixes(mosaic.bands)], 1)
-        fits, shapes = [], []
+        fits, shapes, votes = [], [], []
         for rows, cutouts in self._batches(found):
             fits.append((rows, self.fitting.rows(cutouts, sky[rows])))
             if self.shaping is not None:
                 maps = segment_maps(found, rows, cutouts)
                 shapes.append((rows, beside_others(self.shaping.rows(cutouts, maps))))
+            if self.asking is not None:
+                votes.append((rows, votes_beside_others(self.asking.rows(cutouts))))
         scale = bool(np.isfinite(mosaic.scale))
         sources = sources.add_column(1, TILE, pa.array([mosaic.name] * sources.num_rows, pa.string()))
         sources = join_rows(sources, fits, self.fitting.columns(mosaic.bands, scale=scale, sky=True))
-        if self.shaping is None:
-            return sources
-        columns = beside_others(self.shaping.columns(mosaic.bands, scale=scale).empty_table()).schema
-        return join_rows(sources, shapes, columns, named=STATUS)
+        if self.shaping is not None:
+            columns = beside_others(self.shaping.columns(mosaic.bands, scale=scale).empty_table()).schema
+            sources = join_rows(sources, shapes, columns, named=STATUS)
+        if self.asking is not None:
+            columns = votes_beside_others(self.asking.columns().empty_table()).schema
+            sources = join_rows(sources, votes, columns, named=VOTE_STATUS)
+        return sources
 
     def _batches(self, found: Detection) -> Iterator[tuple[NDArray[np.int64], Cutouts]]:
         """Galaxies bright enough to be measured."""

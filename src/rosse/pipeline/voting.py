@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,8 @@ from rosse.io.choose import split_name
 from rosse.io.cutout_files import CutoutFiles
 from rosse.io.gallery import Gallery
 from rosse.io.packed import Packed
-from rosse.pipeline.rows import each_alone, missing_rows, one_thread, with_status
+from rosse.pipeline.asking import loaded
+from rosse.pipeline.rows import each_alone, missing_rows, with_status
 from rosse.pipeline.run import Job
 from rosse.pipeline.task import Step
 from rosse.status import Status
@@ -72,7 +72,7 @@ class Predict:
 
     def __call__(self, chunk: Chunk) -> pa.Table:
         """Rows in the order of the chunk's ids."""
-        model = _loaded(self.model, self.weights, self.device)
+        model = loaded(self.model, self.weights, self.device)
         there = [i for i, row in enumerate(chunk.rows) if row >= 0]
         ids = np.array([chunk.ids[i] for i in there], dtype=str)
         rows = np.array([chunk.rows[i] for i in there], dtype=np.int64)
@@ -150,7 +150,7 @@ def _prepare(step: Predict, directory: Path) -> Step:
     for first in range(len(step.images.ids)):
         found: Any = step.images.each([first])[0] if isinstance(step.images, Gallery) else step.images.batch([first])
         if not hasattr(found, "reason"):
-            _loaded(step.model, step.weights, step.device).preparation(found)
+            loaded(step.model, step.weights, step.device).preparation(found)
             break
     return step
 
@@ -179,15 +179,3 @@ def _files(images: Packed | Gallery) -> list[Path]:
 
 def _of_entry(entry: CutoutFiles) -> set[Path]:
     return {Path(split_name(name)[0]) for name in (*entry.image, *entry.noise, *entry.psf, *entry.mask)}
-
-
-@lru_cache(maxsize=1)
-def _loaded(path: Path, weights: str, device: str) -> VoteModel | QuantityModel:
-    """The model, once in each process."""
-    from rosse.votes.model import load_any
-
-    with one_thread():
-        model = load_any(path).to(device)
-    if model.hash != weights:
-        raise InputError(f"{path} has changed since the run began: its weights are {model.hash}, not {weights}")
-    return model

@@ -16,15 +16,15 @@ from rosse.errors import InputError
 from rosse.nets.heads import LEAST, MOST
 from rosse.tree import Tree
 from rosse.votes.likelihood import VoteLikelihood
-from rosse.votes.mixture import log_mixture, matched, mean_fractions
+from rosse.votes.mixture import beta_parameters, log_mixture
 from rosse.votes.table import VoteTable
 
 log = logging.getLogger(__name__)
 
 PRIOR = 1.0  # sigma of the logarithms: a question of which few votes are held out stays as it is
 STEPS = 60
-TAIL_PRIOR = 0.5
-EDGES = np.linspace(0, 1, 33)  # of bins of levels
+TAILS = (0.05, 0.95)
+FEWEST = 100  # galaxies from which tails are learnt
 
 Numbers = NDArray[np.float64]
 
@@ -46,8 +46,9 @@ class Calibration:
     Guo+2017 (arXiv:1706.04599) for shares, where there it is for probabilities of classes.
 
     No Beta distribution has the shape of what people say: some answer at random, so that no share is ever below a
-    hundredth, while a Beta distribution with such a mean goes on to 1e-20. Quantiles are therefore taken at other
-    levels than those asked for, so that as many shares lie below them as should.
+    hundredth, while a Beta distribution with such a mean goes on to 1e-20. Where true shares are known, as those of
+    virtual volunteers, quantiles are taken at other levels than those asked for, so that as many shares lie below them
+    as should.
     """
 
     tree: str
@@ -123,7 +124,7 @@ def fit_calibration(votes: VoteTable, concentrations: Tensor) -> Calibration:
     Notes
     -----
     Maximum of the log-probability of the votes under the mixture, with a normal prior of width 1 around 0 for the
-    logarithms of both numbers; the tails afterwards, by `fit_tails`.
+    logarithms of both numbers.
     """
     tree = votes.tree
     if concentrations.shape[0] != len(votes):
@@ -144,17 +145,14 @@ def fit_calibration(votes: VoteTable, concentrations: Tensor) -> Calibration:
         log.warning("the recalibration found no optimum; concentrations stay as they are")
         return Calibration.none(tree)
     values = logs.detach().exp().numpy()
-    with torch.no_grad():
-        final = recalibrated(tree, concentrations.double(), logs).numpy()
     return Calibration(
         tree=tree.name,
-        tails=fit_tails(votes, final),
         temperature={name: float(value) for name, value in zip(names, values[:, 0], strict=True)},
         concentration={name: float(value) for name, value in zip(names, values[:, 1], strict=True)},
     )
 
 
-def tail_level(level: float, tails: Numbers) -> Numbers:
+def tail_level(level: float | Numbers, tails: Numbers) -> Numbers:
     """Level (...) of a posterior at which a share of `level` of the truth lies below, for parameters (..., 2).
 
     Notes
@@ -168,56 +166,55 @@ def tail_level(level: float, tails: Numbers) -> Numbers:
     return np.asarray(betaincinv(tails[..., 0], tails[..., 1], level))
 
 
-def fit_tails(votes: VoteTable, concentrations: Numbers) -> dict[str, tuple[float, float]]:
-    """Parameters of `tail_level` for each answer under which held-out votes on it are most probable.
+def fit_tails(
+    tree: Tree, shares: Numbers, concentrations: Numbers, *, least: float = 0.1
+) -> dict[str, tuple[float, float]]:
+    """Parameters of `tail_level` for each answer, where true shares are known: of virtual volunteers.
 
     Parameters
     ----------
-    votes : on B galaxies that the network has not learnt from.
+    tree : of Q questions with A answers.
+    shares : (B, A) true share of each answer among those asked.
     concentrations : (B, M, outputs) of these galaxies, recalibrated otherwise.
+    least : probability that a question is asked, from which on a galaxy counts.
 
     Notes
     -----
-    The probability of k of n votes is the mean of Binomial(k; n, F^-1(u)) over u ~ Beta(a, b), summed over bins of u; F
-    is the one Beta distribution nearest to the mixture. Normal prior of width 0.5 around 0 for ln a and ln b: few votes
-    do not tell a share that is known well from one that is not.
+    The two parameters for which 5 % of the shares lie below the 5 % quantile, and 5 % above the 95 % quantile. Votes
+    cannot tell them: forty people cannot tell a share of 1 % from one of 3 %.
     """
-    from scipy.optimize import minimize
-
+    a, b = beta_parameters(tree, concentrations)
+    asked = tree.asked_probability(shares)
     out = {}
-    mean, size = mean_fractions(votes.tree, concentrations), matched(votes.tree, concentrations)
-    for k, column in enumerate(votes.tree.columns):
-        people = np.nan_to_num(votes.people[:, votes.tree.question_of[k]])
-        some = (people > 0) & ~np.isnan(votes.counts[:, k])
-        if not some.any():
+    for k, column in enumerate(tree.columns):
+        some = asked[:, tree.question_of[k]] >= least
+        if some.sum() < FEWEST:
             continue
-        beta = size[some, k], size[some, k] * (1 / np.clip(mean[some, k], 1e-9, None) - 1)
-        logs = _log_binomial(*beta, votes.counts[some, k], people[some])  # (votes, bins)
-
-        def cost(x: Numbers, logs: Numbers = logs) -> float:
-            weight = np.diff(betainc_at(EDGES, np.exp(x)))
-            each = np.log((np.exp(logs) * weight).sum(-1) + 1e-300)
-            return float(-each.sum() + 0.5 * np.square(x / TAIL_PRIOR).sum())
-
-        best = minimize(cost, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3}).x
-        out[column] = (float(np.exp(best[0])), float(np.exp(best[1])))
+        levels = betainc_at(shares[some, None, k], a[some, :, k], b[some, :, k]).mean(1)
+        low, high = np.quantile(levels, TAILS).clip(1e-4, 1 - 1e-4)
+        out[column] = _parameters_of(float(low), float(high))
     return out
 
 
-def betainc_at(u: Numbers, parameters: Numbers) -> Numbers:
-    """Cumulative Beta distribution (...) at u, of parameters (a, b)."""
+def _parameters_of(low: float, high: float) -> tuple[float, float]:
+    """The (a, b) of a Beta distribution with these 5 % and 95 % quantiles."""
+    from scipy.optimize import minimize
+    from scipy.special import logit
+
+    def cost(x: Numbers) -> float:
+        found = tail_level(np.array(TAILS), np.exp(x)).clip(1e-12, 1 - 1e-12)
+        return float(np.square(logit(found) - logit([low, high])).sum())
+
+    best = minimize(cost, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-8, "maxiter": 400}).x
+    a, b = np.exp(np.clip(best, -3, 5)).tolist()
+    return a, b
+
+
+def betainc_at(x: Numbers, a: Numbers, b: Numbers) -> Numbers:
+    """Cumulative Beta distribution (...) at x."""
     from scipy.special import betainc
 
-    return np.asarray(betainc(parameters[0], parameters[1], u))
-
-
-def _log_binomial(a: Numbers, b: Numbers, k: Numbers, n: Numbers) -> Numbers:
-    """Relative log-probability (votes, bins) of k of n votes at the shares of these levels of Beta(a, b)."""
-    from scipy.special import betaincinv, xlog1py, xlogy
-
-    share = betaincinv(a[:, None], b[:, None], 0.5 * (EDGES[1:] + EDGES[:-1])).clip(1e-9, 1 - 1e-9)
-    logs = xlogy(k[:, None], share) + xlog1py((n - k)[:, None], -share)
-    return np.asarray(logs - logs.max(-1, keepdims=True))
+    return np.asarray(betainc(a, b, x))
 
 
 def log_votes(votes: VoteTable, concentrations: Tensor) -> Tensor:

@@ -46,7 +46,16 @@ def card_text(model: VoteModel) -> str:
         numbers = [each[key] for key in ("log_probability", "error", "floor", "calibration_error", "coverage")]
         numbers += [model.calibration.temperature[name], model.calibration.concentration[name]]
         lines.append(f"| {name} | {each['galaxies']} | " + " | ".join(f"{value:.3f}" for value in numbers) + " |")
-    return "\n".join([*lines, _NOTES, *_coverage(card.get("coverage", {}))])
+    return "\n".join([*lines, _NOTES, *_truth(card.get("truth_covered", {})), *_coverage(card.get("coverage", {}))])
+
+
+def _truth(covered: Mapping[str, float]) -> list[str]:
+    """Coverage of true shares, where they are known."""
+    if not covered:
+        return []
+    lines = [f"| {name} | {value:.3f} |" for name, value in covered.items()]
+    return ["Coverage of the true shares of virtual volunteers, by 5 % and 95 % quantiles:", "",
+            "| question | coverage |", "|---|---|", *lines, ""]  # fmt: skip
 
 
 def quantity_card(model: QuantityModel) -> str:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from rosse.cutouts import Cutouts
 from rosse.errors import OptionError
 from rosse.nets.augmenting import Augmentation
-from rosse.nets.preparing import Images
+from rosse.nets.encoders import check_side
+from rosse.nets.preparing import Images, Preparation
 from rosse.nets.training import Epoch, Learner, TrainOptions, Watch, train
 from rosse.votes.examples import Examples, Rows, match
 from rosse.votes.learning import BALANCED, WORK, claimed, divided, finished, question_weights, together
@@ -43,6 +44,7 @@ class FineTuning:
     weights : question → weight, or ``balanced``.
     norms : whether batch norms of the encoder learn new statistics while everything learns: for images unlike those
         that the model knows, with a thousand labels or more; a few hundred galaxies give worse ones.
+    side : pixels of the images; None: as of the model. Larger ones show more, in proportion to their area in time.
     views : turned and mirrored views at prediction; None: as many as the model has.
     shares, split_seed : as of `VoteTraining`.
     """
@@ -53,6 +55,7 @@ class FineTuning:
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(zoom=0.1))
     weights: Mapping[str, float] | str | None = None
     norms: bool = False
+    side: int | None = None
     views: int | None = None
     shares: tuple[float, float] = (0.15, 0.1)
     split_seed: int = 0
@@ -128,7 +131,7 @@ def finetune(
     """
     base, how, folder = load_any(start), how or FineTuning(), claimed(Path(out), overwrite=overwrite)
     examples: Examples[Any] = Examples(
-        match(as_images(images), labels, redshift=redshift), preparation=base.preparation,
+        match(as_images(images), labels, redshift=redshift), preparation=_preparation(base, how.side),
         augmentation=how.augmentation, device=how.probe.device,
     )  # fmt: skip
     parts = divided(examples.labelled, how.shares, how.split_seed)
@@ -182,6 +185,15 @@ class _Job:
         network.encoder.load_state_dict(member.encoder.state_dict())
         network.mixing.load_state_dict(member.mixing.state_dict())
         return network
+
+
+def _preparation(base: VoteModel | QuantityModel, side: int | None) -> Preparation:
+    """How images are prepared, larger or smaller than for the model if that is wanted."""
+    if side is None:
+        return base.preparation
+    for member in base.members:
+        check_side(member.encoder, side)
+    return replace(base.preparation, side=side)
 
 
 def layer_groups(network: Network, decay: float) -> list[tuple[list[nn.Parameter], float]]:

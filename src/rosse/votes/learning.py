@@ -25,14 +25,15 @@ from rosse.nets.curves import plot_curves
 from rosse.nets.encoders import check_side
 from rosse.nets.preparing import Batch, Images
 from rosse.nets.training import Epoch, Learner, TrainOptions, Watch, train
-from rosse.votes.calibration import Calibration, fit_calibration
+from rosse.votes.calibration import Calibration, fit_calibration, fit_tails
 from rosse.votes.card import card_text
 from rosse.votes.examples import Examples, L, Labelled, Rows, match, split
 from rosse.votes.likelihood import VoteLoss
 from rosse.votes.model import VoteModel, count_parameters, load_any, load_model
 from rosse.votes.network import NetworkSpec, VoteNetwork
 from rosse.votes.quantity_model import QuantityModel
-from rosse.votes.scores import coverage_by, score, votes_within
+from rosse.votes.result import HIGH, LOW, Votes
+from rosse.votes.scores import coverage, coverage_by, score, votes_within
 from rosse.votes.seeing import as_images
 from rosse.votes.table import VoteTable
 
@@ -187,7 +188,11 @@ def finish(
     """Recalibrate a trained model on the validation galaxies, judge it on those set aside, and write its folder."""
     votes = examples.labelled.votes
     held = said(model, examples, parts[1], calibrated=False)
-    model = model.with_calibration(fit_calibration(votes[parts[1]], held))
+    calibration = fit_calibration(votes[parts[1]], held)
+    if "shares" in about:
+        sure = calibration(votes.tree, held).numpy()
+        calibration = replace(calibration, tails=fit_tails(votes.tree, about["shares"][parts[1]], sure))
+    model = model.with_calibration(calibration)
     judged = parts[2] if len(parts[2]) else parts[1]
     found = said(model, examples, judged).numpy()
     scores, covered = score(votes[judged], found), votes_within(votes[judged], found)
@@ -197,11 +202,24 @@ def finish(
         "scores": [asdict(each) for each in scores],
         "coverage": coverage_by(covered, _known(examples, judged, about.get("by", {}))),
     }
+    if "shares" in about:
+        card["truth_covered"] = truth_covered(model, examples.labelled.votes.id[judged], found, about["shares"][judged])
     model = replace(model, card=card)
     write_beside(folder, card_text(model), histories)
     model.save(folder)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return model
+
+
+def truth_covered(
+    model: VoteModel, ids: NDArray[np.str_], found: NDArray[np.float64], shares: NDArray[np.float64]
+) -> dict[str, float]:
+    """For each question, which part of the true shares lies between the 5 % and 95 % quantiles."""
+    nowhere, tree = np.full(len(ids), np.nan), model.tree
+    votes = Votes(tree=tree, id=ids, ra=nowhere, dec=nowhere, concentrations=found, model=model.hash,
+                  status=np.zeros(len(ids), dtype=np.int64), tails=model.calibration.tails_of(tree))  # fmt: skip
+    each = coverage(shares, votes.quantile(LOW), votes.quantile(HIGH), tree.asked_probability(shares), tree)
+    return {question.name: float(value) for question, value in zip(tree.questions, each, strict=True)}
 
 
 def card_of(
