@@ -41,7 +41,7 @@ ACQUIRED = (40, 80, 120, 160, 200, 240, 280)
 CHANCE = (40, 80, 120, 160, 240, 320, 480, 640, 960, 1400)
 STRATEGIES = ("variance", "joint")
 BASELINES = ("margin", "entropy", "centres", "power")
-HARDER = ("disk-edge-on", "bulge-size", "edge-on-bulge", "merging")  # for which the baselines are played as well
+HARDER = ("disk-edge-on", "bulge-size", "edge-on-bulge")  # for which the baselines are played as well
 LAST = 3  # rounds over which savings are averaged
 
 
