@@ -45,6 +45,7 @@ ATTRIBUTES = {"T": "T type", "Arm_Strength": "arm strength", "Bar_Length": "bar 
               "Bulge_to_Total": "bulge/total"}  # fmt: skip
 FEW = {"efigi": 300, "gz1-sdss": 400}
 FOLDS = 5
+FEWEST = 250  # labels, below which the encoder stays as it is
 LEFT_OUT = ("id", "ra", "dec", "x", "y", "pa", "reason", "status")  # columns of shapes that are no indices
 
 
@@ -146,20 +147,22 @@ def pretrained(task: Task, learn: np.ndarray, asked: np.ndarray, seed: int) -> n
 
 def from_scratch(task: Task, learn: np.ndarray, asked: np.ndarray, seed: int) -> np.ndarray:
     how = how_of(len(learn), seed)
-    assert how.whole is not None
-    whole = replace(how.whole, epochs=2 * how.whole.epochs, rate=3e-3)
+    usual = TrainOptions(epochs=how.probe.epochs, batch=32, seed=seed, precision="bfloat16")
+    whole = replace(how.whole or usual, rate=3e-3)
+    whole = replace(whole, epochs=2 * whole.epochs)
     plain = replace(how, probe=replace(how.probe, epochs=1, rate=1e-4), whole=whole, decay=1.0)
     return tuned(blank(seed), task, learn, asked, plain)
 
 
 def how_of(count: int, seed: int) -> FineTuning:
-    """Options of the fine-tuning, the same for all sets: about as many steps, however many labels."""
+    """Options of the fine-tuning: about as many steps, however many labels; the head alone learns from very few."""
     epochs = int(np.clip(9000 / count, 8, 30))
+    few = count < FEWEST
     return FineTuning(
-        probe=TrainOptions(epochs=max(3, epochs // 3), batch=32, rate=3e-3, seed=seed),
-        whole=TrainOptions(epochs=epochs, batch=32, rate=1e-3, seed=seed, precision="bfloat16"),
-        augmentation=Augmentation(zoom=0.1, tone=0.1, forget=0.0), norms=True, side=80, views=8, shares=(0.12, 0.0),
-        split_seed=seed,
+        probe=TrainOptions(epochs=epochs if few else max(3, epochs // 3), batch=32, rate=3e-3, seed=seed),
+        whole=None if few else TrainOptions(epochs=epochs, batch=32, rate=1e-3, seed=seed, precision="bfloat16"),
+        augmentation=Augmentation(zoom=0.1, tone=0.1, forget=0.0), norms=True, side=96 if few else 80, views=8,
+        shares=(0.12, 0.0), split_seed=seed,
     )  # fmt: skip
 
 
@@ -193,7 +196,8 @@ def planted(task: Task, features: np.ndarray, learn: np.ndarray, asked: np.ndarr
     if task.numbers is None:
         assert task.classes is not None
         tree = RandomForestClassifier(500, min_samples_leaf=2, class_weight="balanced", random_state=seed)
-        return np.asarray(tree.fit(x[learn], task.classes[learn]).predict_proba(x[asked]))
+        number = np.unique(task.classes[learn], return_inverse=True)[1]
+        return np.asarray(tree.fit(x[learn], number).predict_proba(x[asked]))
     out = np.full((len(asked), task.numbers.shape[1]), np.nan)
     for k, y in enumerate(task.numbers.T):
         known = learn[np.isfinite(y[learn])]
