@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import galsim
 import numpy as np
 
+from rosse import Cutouts
+
 ZEROPOINT, SCALE = 22.5, 0.4
 PSF = galsim.Moffat(beta=3.5, fwhm=1.2 / SCALE)
 
@@ -51,3 +53,14 @@ def simulate(count: int, *, seed: int, size: int = 64, snr: tuple[float, float] 
     image = np.stack([f * shape for f, shape in zip(truth["flux"], shapes, strict=True)])
     image += rng.normal(0, noise, image.shape)
     return Galaxies(image=image, sigma=np.full_like(image, noise), psf=psf_stamp(), truth=truth)
+
+
+def cutouts_of(image: np.ndarray, sigma: float = 0.02, **more: object) -> Cutouts:
+    usual = {"psf": psf_stamp(41), "scale": SCALE, "zeropoint": ZEROPOINT}
+    return Cutouts.from_arrays(image, sigma=sigma, **(usual | more))
+
+
+def within(table, name: str, true: object, sigmas: float = 4.5) -> None:
+    """Every value lies so close to the truth, in its own errors."""
+    off = np.abs(np.asarray(table[name]) - true) / np.asarray(table[f"sigma_{name}"])
+    assert (off < sigmas).all(), (name, off)

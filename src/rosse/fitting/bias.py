@@ -96,4 +96,4 @@ def _linear(plan: Plan) -> list[int]:
 
 def _is_log(fit: Fit, p: int) -> bool:
     coordinate = fit.plan.coordinates[p]
-    return fit.plan.layout.slots[coordinate.slot].log and not coordinate.degree and coordinate.below is None
+    return fit.plan.layout.slots[coordinate.slot].log and coordinate.below is None

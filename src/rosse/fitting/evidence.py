@@ -17,7 +17,6 @@ Floats = NDArray[np.float64]
 LN_LENGTHS = math.log(1000.0)  # a size lies within a factor of 1000, evenly in its logarithm
 LN_FLUXES = math.log(1e4)  # a flux within 10 magnitudes
 CENTRE = 10.0  # pixels
-POLYNOMIAL = 2.0  # a coefficient in wavelength
 
 
 def bic(fit: Fit) -> Floats:
@@ -57,8 +56,8 @@ def log_evidence(fit: Fit) -> Floats:
 def _width(fit: Fit, p: int, coordinate: Coordinate, slot: Parameter) -> Floats | float:
     """Width of the flat prior in a coordinate."""
     plain = {"length": LN_LENGTHS, "angle": math.pi, "degree": math.pi, "pixel": CENTRE}
-    if coordinate.degree or slot.unit in plain:
-        return POLYNOMIAL if coordinate.degree else plain[slot.unit]
+    if slot.unit in plain:
+        return plain[slot.unit]
     if slot.unit == "flux":
         return np.asarray(np.abs(fit.vector[:, p]) * LN_FLUXES)
     if slot.unit in LINEAR_UNITS:  # the sky is in all models or in none

@@ -349,7 +349,7 @@ def _lost(minimum: Minimum, covariance: Tensor, problem: JointProblem, frames: l
         lost |= (plan.local(minimum.vector, problem.offset)[..., own] <= 0).all(2).all(1)
     for p, coordinate in enumerate(plan.coordinates):
         slot = plan.layout.slots[coordinate.slot]
-        if slot.unit == "pixel" and not coordinate.degree and not plan.owners[coordinate.slot].own_centre:
+        if slot.unit == "pixel" and not plan.owners[coordinate.slot].own_centre:
             frame = frames[max(range(len(frames)), key=coordinate.weights.__getitem__)]
             lost |= covariance[:, p, p].sqrt() > 0.5 * frame[1 if slot.name == "x" else 0]
     return lost

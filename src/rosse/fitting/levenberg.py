@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+MUCH = 1.0  # of chi^2: a minimum that is higher by more is that of another valley
+
 # chi^2, half its negative gradient and half its Gauss-Newton Hessian at points (B, P) of the problems `rows` (B,):
 # (B,), (B, P) and (B, P, P), float64
 Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -56,9 +58,9 @@ class Minimum:
         return replace(self, evaluations=evaluations)
 
     def improved(self, rows: Tensor, other: Minimum) -> Minimum:
-        """The same with problems `rows` taken from `other` where it converged or came lower."""
-        better = (other.converged & ~self.converged[rows]) | (other.chi2 < self.chi2[rows])
-        better &= torch.isfinite(other.chi2) & (other.converged | ~self.converged[rows])
+        """The same with problems `rows` taken from `other` where it came lower, or converged not much higher."""
+        rise = other.chi2 - self.chi2[rows].nan_to_num(torch.inf)
+        better = torch.where(other.converged & ~self.converged[rows], rise < MUCH, rise < 0)
         took = rows[better]
         out = {f.name: getattr(self, f.name).clone() for f in fields(self)}
         for name, values in out.items():

@@ -128,9 +128,9 @@ def _swapped(fit: Fit, rows: NDArray[np.int64]) -> Fit:
     inner, outer = (plan.layout.places[i] for i in parts(plan) or (0, 0))
     shift = outer.start - inner.start
     order = np.arange(plan.size)
-    where = {(c.slot, c.weights, c.degree): p for p, c in enumerate(plan.coordinates)}
-    for (slot, weights, degree), p in where.items():
-        other = where.get((slot + shift, weights, degree))
+    where = {(c.slot, c.weights): p for p, c in enumerate(plan.coordinates)}
+    for (slot, weights), p in where.items():
+        other = where.get((slot + shift, weights))
         if inner.start <= slot < inner.stop and other is not None:
             order[[p, other]] = other, p
     vector, covariance, at_bound = fit.vector.copy(), fit.covariance.copy(), fit.at_bound.copy()

@@ -37,16 +37,20 @@ class Coordinate:
     ----------
     name : of the column it moves, with the band where it moves one only.
     slot : which slot of the layout.
-    weights : (C,) how much it adds to that slot in each band.
-    degree : of the polynomial in wavelength; 0 for a plain value.
+    weights : (C,) how much it adds to that slot in each band: 1 where it is the value, less where that lies between
+        several.
     below : slot that `slot` is kept below by this coordinate; None for a plain value.
     """
 
     name: str
     slot: int
     weights: tuple[float, ...]
-    degree: int = 0
     below: int | None = None
+
+    @property
+    def own(self) -> list[int]:
+        """Bands whose value it is."""
+        return [band for band, weight in enumerate(self.weights) if abs(weight) == 1.0]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,14 +166,11 @@ class Plan:
         moved = guess - offset
         columns = []
         for coordinate in self.coordinates:
-            weights = torch.tensor(coordinate.weights, dtype=guess.dtype, device=guess.device)
             if coordinate.below is not None:
                 gap = guess[:, :, coordinate.below] - guess[:, :, coordinate.slot]
                 columns.append(gap.mean(1).clamp_min(GAP))
-            elif coordinate.degree:
-                columns.append(torch.zeros_like(guess[:, 0, 0]))
             else:
-                columns.append((moved[:, :, coordinate.slot] * weights).sum(1) / weights.sum())
+                columns.append(moved[:, coordinate.own, coordinate.slot].mean(1))
         return torch.stack(columns, 1)
 
     def values(self, name: str, index: NDArray[np.int64]) -> list[tuple[int, Any]]:
@@ -215,9 +216,10 @@ class Plan:
             return [Coordinate(name=n, slot=i, weights=tuple(w)) for n, w in zip(names, unit, strict=True)]
         if slot.unit == "pixel" and len(self.sets) > 1:
             return [Coordinate(name=self.columns[i], slot=i, weights=weights) for weights in self._in_one_set()]
-        degree = int(freedom)
-        basis = np.ones((1, count)) if degree == 0 else self._polynomials(degree, self.columns[i])
-        return [Coordinate(name=self.columns[i], slot=i, weights=tuple(w), degree=k) for k, w in enumerate(basis)]
+        if not freedom:
+            return [Coordinate(name=self.columns[i], slot=i, weights=(1.0,) * count)]
+        nodes = self._nodes(int(freedom), self.columns[i])
+        return [Coordinate(name=f"{self.columns[i]}_{self.bands[k]}", slot=i, weights=w) for k, w in nodes.items()]
 
     def _in_one_set(self) -> Iterator[tuple[float, ...]]:
         """Weights (C,) of each set: 1 in its bands."""
@@ -225,16 +227,32 @@ class Plan:
         for first, end in zip(ends - self.sets, ends, strict=True):
             yield tuple(float(first <= band < end) for band in range(len(self.bands)))
 
-    def _polynomials(self, degree: int, column: str) -> NDArray[np.float64]:
-        """Chebyshev polynomials (degree + 1, C) in wavelength, from -1 at the bluest to 1 at the reddest band."""
+    def _nodes(self, degree: int, column: str) -> dict[int, tuple[float, ...]]:
+        """Bands whose values are the coordinates of a polynomial in wavelength, and the weights (C,) of each.
+
+        Notes
+        -----
+        Lagrange's form (Berrut & Trefethen 2004, SIAM Review 46, 501, eq. 2.1): what bounds a value bounds it, which no
+        bounds on coefficients do. The nodes are the outermost bands and those next to Chebyshev's points between them.
+        """
         if self.wavelength is None or not all(math.isfinite(w) for w in self.wavelength):
             raise OptionError(
                 f"{column} is to be a polynomial in wavelength, but the wavelengths of the bands "
                 f"{', '.join(self.bands)} are not known; give FitOptions(wavelength={{'g': 480, ...}})"
             )
-        w = np.asarray(self.wavelength, dtype=np.float64)
-        t = 2 * (w - w.min()) / max(float(np.ptp(w)), 1e-30) - 1
-        return np.asarray(np.polynomial.chebyshev.chebvander(t, degree).T)
+        w, first = np.unique(np.asarray(self.wavelength, dtype=np.float64), return_index=True)
+        degree = min(degree, len(w) - 1)
+        points = w[0] + (w[-1] - w[0]) * (1 - np.cos(np.pi * np.arange(degree + 1) / max(degree, 1))) / 2
+        left = list(range(len(w)))
+        nodes = []
+        for k in (0, degree, *range(1, degree))[: degree + 1]:
+            nodes.append(min(left, key=lambda at: abs(w[at] - points[k])))
+            left.remove(nodes[-1])
+        at = np.asarray(self.wavelength, dtype=np.float64)
+        return {
+            int(first[k]): tuple(np.prod([(at - w[m]) / (w[k] - w[m]) for m in nodes if m != k], axis=0).tolist())
+            for k in sorted(nodes)
+        }
 
 
 def parts_of(plan: Plan) -> tuple[Plan, ...]:

@@ -161,8 +161,11 @@ class Problem:
             chi2, residual, weight = _cash(view.flux, self._model(rows, local), view.root)
         else:
             weight = view.root
-        for i in range(layout.size):  # one by one: halves would all be there in single precision for a moment
-            rows[:, :, i] *= weight
+        if large(self):
+            for i in range(layout.size):  # one by one: halves would all be there in single precision for a moment
+                rows[:, :, i] *= weight
+        else:
+            rows *= weight[:, :, None]
         flat = rows.flatten(3)
         if large(self):
             residual = ((view.flux - draw(layout, local, view.grid)) * view.root).flatten(2)
@@ -237,10 +240,9 @@ class Problem:
 
         A wide pixel's centre is the mean of the centres of the pixels it covers.
         """
-        device, zoom = self.offset.device, self.view.zoom
-        factor = torch.ones(self.plan.layout.size, dtype=torch.float64, device=device)
-        shift = torch.zeros_like(factor)
-        for i, slot in enumerate(self.plan.layout.slots):
+        zoom, slots = self.view.zoom, self.plan.layout.slots
+        factor, shift = [1.0] * len(slots), [0.0] * len(slots)
+        for i, slot in enumerate(slots):
             if slot.unit == "pixel":
                 corner = self.view.corner[0 if slot.name == "x" else 1]
                 factor[i], shift[i] = 1 / zoom, -(corner + (zoom - 1) / 2) / zoom
@@ -248,7 +250,8 @@ class Problem:
                 shift[i] = -math.log(zoom)
             elif slot.unit in ("level", "slope"):
                 factor[i] = zoom**2 if slot.unit == "level" else zoom**3
-        return factor, shift
+        both = torch.tensor([factor, shift], dtype=torch.float64, device=self.offset.device)
+        return both[0], both[1]
 
 
 def prior_chi2(problem: Problem, vector: Tensor) -> Tensor | float:

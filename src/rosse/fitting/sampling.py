@@ -197,14 +197,13 @@ def log_flat(problem: Any, vector: Tensor, offset: Tensor) -> Tensor:
     total = torch.zeros(len(vector), dtype=vector.dtype, device=vector.device)
     for coordinate in plan.coordinates:
         slot = plan.layout.slots[coordinate.slot]
-        if not slot.log or coordinate.degree:
+        if not slot.log:
             continue
-        used = [c for c, weight in enumerate(coordinate.weights) if weight]
-        value = local[:, used, coordinate.slot].mean(1)
+        value = local[:, coordinate.own, coordinate.slot].mean(1)
         if slot.name == "q":
             value = -value.abs()
         elif slot.unit == "length":
-            value = value + _longer(plan, coordinate.slot, local[:, used]).mean(1)
+            value = value + _longer(plan, coordinate.slot, local[:, coordinate.own]).mean(1)
         total = total + value
     return total
 

@@ -16,13 +16,14 @@ from rosse.fitting.options import FitOptions
 from rosse.fitting.plan import Plan, own_fluxes
 from rosse.fitting.start import FIRST, Trial
 
-ROUGHLY, CLOSELY = 0.5, 0.1  # what is left of chi^2 on fewer pixels; closely before the last steps on all of them
+ROUGHLY, CLOSELY = 2.0, 0.1  # what is left of chi^2 on fewer pixels; closely before the last steps on all of them
 OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where a fit did not converge
 # A sum of two has several valleys. The first start finds the deepest of 97 in 100 galaxies of GalSim, resolved or not;
 # the others most of the rest, which can be told by what they say of themselves (`_doubtful`).
 PAIR_STARTS = (Trial(inner=0.3, outer=1.3), Trial(inner=0.9, outer=0.8, index=2.0), Trial(inner=0.6, outer=3.0))
 LITTLE = 0.15  # a component with less of the light, or flatter than FLAT, may be in the wrong valley
 FLAT = 0.2
+STEPS = 12  # on fewer pixels at most: what is not there by then goes on over more of them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +63,7 @@ def search(setup: JointSetup, levels: list[JointProblem], options: FitOptions) -
 
 
 def _search(setup: JointSetup, levels: list[JointProblem], options: FitOptions, trials: tuple[Trial, ...]) -> Minimum:
-    """Small galaxies begin on the middle of their frame, others on wide pixels: either is a fraction of the cost."""
+    """Small galaxies begin on the middle of their frame, all on wide pixels: either is a fraction of the cost."""
     guesses = [setup.guess(levels[0], trial) for trial in trials]
     vectors = [setup.plan.vector(guess, levels[0].offset) for guess in guesses]
     limits = setup.limits(vectors[0])
@@ -76,7 +77,7 @@ def _search(setup: JointSetup, levels: list[JointProblem], options: FitOptions, 
         if times:
             middle = own.problem(times)
             rest = [middle.with_rest(ladder[-2])] if len(ladder) > 1 and len(start.vectors) > 1 else []
-            ladder = [middle, *rest, ladder[-1]]
+            ladder = [*middle.levels(), *rest, ladder[-1]]
         rows.append(some)
         parts.append(_climb(ladder, start if whole else start.rows(some), options))
     return Minimum.joined(parts).rows(torch.cat(rows).argsort())
@@ -86,10 +87,11 @@ def _climb(ladder: list[JointProblem], start: _Start, options: FitOptions) -> Mi
     """From the starts to the minimum, over ever more pixels."""
     few = ladder[:-1] or ladder
     found = _approach(few, start.vectors[0], start.limits)
+    closer = few[1:] or few  # wide pixels may have hidden what is to be found
     for vector in start.vectors[1:]:
         doubtful = torch.nonzero(_doubtful(few[0], found)).flatten()
         if len(doubtful):
-            other = _approach([p.rows(doubtful) for p in few], vector[doubtful], start.limits.rows(doubtful))
+            other = _approach([p.rows(doubtful) for p in closer], vector[doubtful], start.limits.rows(doubtful))
             found = found.improved(doubtful, other)
     last = _finish(ladder[-1], found.vector, start.limits, options)
     return last.with_evaluations(last.evaluations + found.evaluations)
@@ -100,7 +102,7 @@ def _approach(few: list[JointProblem], vector: Tensor, limits: Limits) -> Minimu
     vector, steps = with_best_fluxes(vector, few[0]), torch.ones(len(vector), dtype=torch.int32, device=vector.device)
     for problem in few:
         tolerance = CLOSELY if problem is few[-1] else ROUGHLY
-        found = minimise(problem.evaluate, vector, limits, max_iterations=30, tolerance=tolerance)
+        found = minimise(problem.evaluate, vector, limits, max_iterations=STEPS, tolerance=tolerance)
         found = found.with_evaluations(found.evaluations + steps)
         vector, steps = found.vector, found.evaluations
     return found

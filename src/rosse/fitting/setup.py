@@ -19,12 +19,12 @@ from rosse.fitting.plan import LINEAR_UNITS, Plan, among_all, same_everywhere, s
 from rosse.fitting.problem import Prior, Problem
 from rosse.fitting.start import FIRST, Trial, nearest_only, psf_width, rough_sky, starting_ellipses
 from rosse.fitting.units import to_fit, width_to_fit
-from rosse.fitting.view import SMALLEST_FRAME, View
+from rosse.fitting.view import View
 from rosse.light.psf import grid_of
 
 Floats = NDArray[np.float64]
 REACH = 4.0  # pixels that a centre may be away from where it was said to be
-STEEPEST = 1.5  # a coefficient in wavelength: of ln r_e, ln n, ln q, or of an angle
+SMALLEST_MIDDLE = 40  # pixels; frames are not cut down to less
 WELL_WITHIN = 1.6  # half-light radii of a starting guess
 LARGEST_GAP = 6.0  # an `at_most` ends, in the logarithm, this far below its limit
 
@@ -97,7 +97,7 @@ class Setup:
         times = torch.zeros(len(guess), dtype=torch.int64, device=guess.device)
         for halvings in range(1, 16):
             half = torch.tensor([(length >> halvings) / 2 for length in frame], dtype=reach.dtype, device=reach.device)
-            if min(frame) >> halvings < SMALLEST_FRAME:
+            if min(frame) >> halvings < SMALLEST_MIDDLE:
                 break
             times[(reach <= half).all(1)] = halvings
         return times
@@ -224,9 +224,6 @@ class Setup:
             step[p] = math.inf if slot.unit in LINEAR_UNITS else slot.step
             if coordinate.below is not None:
                 lower[:, p], upper[:, p] = 0.0, LARGEST_GAP
-            elif coordinate.degree:
-                most = REACH if slot.unit == "pixel" else STEEPEST
-                lower[:, p], upper[:, p] = -most, most
             elif slot.unit == "pixel":
                 length = width if slot.name == "x" else height
                 reach = REACH if owner.own_centre and slot.name in owner.start else max(REACH, 0.25 * length)
@@ -238,7 +235,7 @@ class Setup:
                 high = min(slot.upper, 2.0 * max(height, width)) if slot.name == "r_e" else slot.upper
                 high = 1.0 if slot.name == "q" and owner.name in upright else high
                 lower[:, p], upper[:, p] = _log(slot.lower, slot.log), _log(high, slot.log)
-            if coordinate.slot in given and not coordinate.degree:
+            if coordinate.slot in given:
                 low, top = self._bounds(coordinate.slot, given[coordinate.slot], start[:, p])
                 lower[:, p] = low if slot.unit else torch.maximum(lower[:, p], low)  # within what the profile can be
                 upper[:, p] = top if slot.unit else torch.minimum(upper[:, p], top)

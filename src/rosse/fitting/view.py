@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rosse.light.psf import FourierGrid
 
-SMALLEST_FRAME = 40  # pixels are not made wider than leaves so many of them
+SMALLEST_FRAME = 32  # pixels are not made wider than leaves so many of them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

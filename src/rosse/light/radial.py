@@ -102,15 +102,10 @@ def sersic_transform(n: Tensor) -> Transform:
     table = _transform_tensor(n.device)
     at = ((torch.log(n.to(torch.float64)) - math.log(N_RANGE[0])) / STEP_LN_N).clamp(0, table.shape[0] - 1.000001)
     left = at.floor().long()
-    t = (at - left)[:, None]
-    low, high = table[left], table[left + 1]  # (B, K, 4): H, dH/dlnk, dH/dlnn, d2H/dlnk dlnn at two nodes of n
-    value, slope = [], []
-    for i in (0, 1):  # H and dH/dlnk, each a cubic in ln n
-        v, s = _cubic(low[..., i], low[..., i + 2], high[..., i], high[..., i + 2], t, STEP_LN_N)
-        value.append(v)
-        slope.append(s)
-    by_ln_kappa = [hermite_pieces(part[0], part[1], STEP_LN_KAPPA) for part in (value, slope)]
-    pieces = torch.cat(by_ln_kappa, dim=-1).to(torch.float32)
+    low, high = table[left], table[left + 1]  # (B, 4, K): H, dH/dlnk, dH/dlnn, d2H/dlnk dlnn at two nodes of n
+    t = (at - left)[:, None, None]
+    by_ln_n = torch.stack(_cubic(low[:, :2], low[:, 2:], high[:, :2], high[:, 2:], t, STEP_LN_N), 2)  # (B, 2, 2, K)
+    pieces = hermite_pieces(by_ln_n[:, 0], by_ln_n[:, 1], STEP_LN_KAPPA).permute(0, 2, 1, 3).to(torch.float32)
     return Transform(pieces.reshape(-1, 8).contiguous(), pieces.shape[1], math.log(KAPPA_RANGE[0]), STEP_LN_KAPPA)
 
 
@@ -145,7 +140,7 @@ def _constants_tensors(device: torch.device) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=1)
 def _transform_table() -> NDArray[np.float64]:
-    """(N, K, 4): H, dH/dln kappa, dH/dln n and the mixed derivative on the nodes of ln n and ln kappa.
+    """(N, 4, K): H, dH/dln kappa, dH/dln n and the mixed derivative on the nodes of ln n and ln kappa.
 
     Notes
     -----
@@ -170,7 +165,7 @@ def _transform_table() -> NDArray[np.float64]:
     psi = s * np.log(b) + n[:, None] * s * db / b + (2 - s) * special.digamma(n[:, None] * (2 - s))
     d_ln_n = n[:, None] * (psi - 2 * special.digamma(2 * n)[:, None])
     parts = [m, -s * m, d_ln_n * m, -s * d_ln_n * m]
-    return np.asarray(np.stack([(part @ kernel.T).real for part in parts], axis=-1), dtype=np.float64)
+    return np.asarray(np.stack([(part @ kernel.T).real for part in parts], axis=1), dtype=np.float64)
 
 
 @lru_cache(maxsize=4)
