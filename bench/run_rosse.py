@@ -20,6 +20,17 @@ import rosse
 from machine import OwnMemory, peak_memory
 from rosse.io import write_packed
 
+
+def sersic(r: torch.Tensor, r_e: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+    """Sersic's profile as a user writes it, with b by Prugniel & Simien (1997, eq. A3a)."""
+    b = 2 * n - 1 / 3 + 0.009876 / n
+    return torch.exp(-b * ((r / r_e).clamp_min(1e-9) ** (1 / n) - 1))
+
+
+OWN = rosse.Profile(
+    function=sersic,
+    declared=(rosse.Parameter.length("r_e", "half-light radius"), rosse.Parameter.number("n", 0.4, 8.0, "index")),
+)
 BULGE_DISC = rosse.Sersic("bulge") + rosse.Exponential("disc")
 FITTED = ("ok", "exceeds_frame")
 PART = 256  # galaxies of a catalogue that are in memory at a time
@@ -33,6 +44,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--bulge-disc", action="store_true")
+    parser.add_argument("--own", action="store_true", help="the same profile as a function of one's own")
     parser.add_argument("--catalogue", type=int, default=0)
     parser.add_argument("--repeat", type=int, help="fit so many, the same again and again; a GPU wants thousands")
     parser.add_argument("--seconds", type=float, default=5.0, help="fit them again and again for so long")
@@ -40,7 +52,7 @@ def main() -> None:
     torch.set_num_threads(a.cores)
     with np.load(a.data) as file:
         data = {name: file[name] for name in ("image", "sigma", "psf", "zp")}
-    model = BULGE_DISC if a.bulge_disc else rosse.Sersic()
+    model = BULGE_DISC if a.bulge_disc else OWN if a.own else rosse.Sersic()
     cutouts = rosse.Cutouts.from_arrays(
         data["image"], sigma=data["sigma"], psf=data["psf"], zeropoint=float(data["zp"])
     )

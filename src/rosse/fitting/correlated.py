@@ -79,15 +79,27 @@ def with_correlated_noise(fit: Fit, correlation: ArrayLike) -> Fit:
     A prior's part of N carries no pixel noise. Coordinates at a bound stay without an error.
     """
     rho = checked_correlation(correlation, len(fit.plan.bands))
-    covariance = np.array(fit.covariance)
+    white, covariance = np.array(fit.covariance), np.array(fit.covariance)
     with torch.no_grad():
         for at, part in optima(fit, chosen(fit, None)):
-            middle = _scattered(part, rho).cpu().numpy()
-            old = fit.covariance[at]
-            known = np.isfinite(old)
-            inverse = np.where(known, old, 0.0)
-            covariance[at] = np.where(known, inverse @ middle @ inverse, np.nan)
-    return replace(fit, covariance=covariance, noise_factor=_growth(fit.covariance, covariance))
+            known = np.isfinite(fit.covariance[at])
+            inverse = _inverse(part, known)
+            white[at] = np.where(known, inverse, np.nan)
+            covariance[at] = np.where(known, inverse @ _scattered(part, rho).cpu().numpy() @ inverse, np.nan)
+    return replace(fit, covariance=covariance, noise_factor=_growth(white, covariance))
+
+
+def _inverse(part: Optimum, known: NDArray[np.bool_]) -> Floats:
+    """Covariance (B, P, P) of the `known` coordinates under white noise, 0 elsewhere.
+
+    With derivatives at the optimum; those of the fit may be of a step before it.
+    """
+    rows = torch.arange(len(part.vector), device=part.vector.device)
+    normal = part.problem.evaluate(part.vector, rows)[2].cpu().numpy()
+    scale = np.sqrt(np.maximum(np.diagonal(normal, axis1=1, axis2=2), 1e-300))
+    both = scale[:, :, None] * scale[:, None, :]  # a unit diagonal: parameters of any unit
+    inverse = np.linalg.inv(np.where(known, normal / both, np.eye(normal.shape[1])))
+    return np.where(known, inverse / both, 0.0)
 
 
 def checked_correlation(correlation: ArrayLike, bands: int) -> Tensor:

@@ -22,6 +22,7 @@ from rosse.fitting.plan import LINEAR_UNITS, Plan, own_fluxes
 from rosse.fitting.problem import Problem, Tangent, pieces_of, prior_chi2, too_large
 from rosse.fitting.setup import Setup
 from rosse.fitting.start import FIRST, Trial
+from rosse.fitting.view import SMALLEST_FRAME
 
 
 def band_names(sets: Mapping[str, Cutouts]) -> tuple[tuple[str, ...], ...]:
@@ -100,9 +101,9 @@ class JointProblem:
         """Some of the galaxies."""
         return replace(self, parts=tuple(part.rows(rows) for part in self.parts))
 
-    def levels(self) -> list[JointProblem]:
+    def levels(self, smallest: int = SMALLEST_FRAME) -> list[JointProblem]:
         """The same on ever wider pixels, widest first; a set that has no wider ones waits with its widest."""
-        found = [part.levels() for part in self.parts]
+        found = [part.levels(smallest) for part in self.parts]
         most = max(len(levels) for levels in found)
         padded = [[levels[0]] * (most - len(levels)) + levels for levels in found]
         return [replace(self, parts=tuple(parts)) for parts in zip(*padded, strict=True)]

@@ -69,19 +69,17 @@ class Problem:
         factor, shift = self._to_view()
         return self.plan.local(vector, self.offset) * factor + shift
 
-    def _coarser(self) -> Problem | None:
-        """The same on pixels twice as wide; None where that cannot be."""
-        view = None if self.poisson else self.view.coarser()
-        return None if view is None else replace(self, view=view)
+    def levels(self, smallest: int) -> list[Problem]:
+        """The same problem on ever wider pixels, widest first and itself last: first steps are cheap there.
 
-    def levels(self) -> list[Problem]:
-        """The same problem on ever wider pixels, widest first and itself last: first steps are cheap there."""
+        Frames have at least `smallest` pixels on a side.
+        """
         found = [self]
         while len(found) == 1 or min(found[0].view.grid.frame) >= LARGE_FRAME:
-            coarse = found[0]._coarser()
-            if coarse is None:
+            view = None if self.poisson else found[0].view.coarser(smallest)
+            if view is None:
                 break
-            found.insert(0, coarse)
+            found.insert(0, replace(self, view=view))
         return found
 
     def drawn(self, local: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ OTHER_STARTS = (Trial(size=1.6, index=2.0), Trial(size=0.6, index=0.5))  # where
 PAIR_STARTS = (Trial(inner=0.3, outer=1.3), Trial(inner=0.9, outer=0.8, index=2.0), Trial(inner=0.6, outer=3.0))
 LITTLE = 0.15  # a component with less of the light, or flatter than FLAT, may be in the wrong valley
 FLAT = 0.2
+SMALLEST_FIRST = 32  # wide pixels on a side, where the same galaxies are seen closer before all pixels are
 STEPS = 12  # on fewer pixels at most: what is not there by then goes on over more of them
 
 
@@ -63,7 +64,7 @@ def search(setup: JointSetup, levels: list[JointProblem], options: FitOptions) -
 
 
 def _search(setup: JointSetup, levels: list[JointProblem], options: FitOptions, trials: tuple[Trial, ...]) -> Minimum:
-    """Small galaxies begin on the middle of their frame, all on wide pixels: either is a fraction of the cost."""
+    """Small galaxies begin on the middle of their frame, and on wide pixels: either is a fraction of the cost."""
     guesses = [setup.guess(levels[0], trial) for trial in trials]
     vectors = [setup.plan.vector(guess, levels[0].offset) for guess in guesses]
     limits = setup.limits(vectors[0])
@@ -77,7 +78,7 @@ def _search(setup: JointSetup, levels: list[JointProblem], options: FitOptions, 
         if times:
             middle = own.problem(times)
             rest = [middle.with_rest(ladder[-2])] if len(ladder) > 1 and len(start.vectors) > 1 else []
-            ladder = [*middle.levels(), *rest, ladder[-1]]
+            ladder = [*middle.levels(SMALLEST_FIRST), *rest, ladder[-1]]
         rows.append(some)
         parts.append(_climb(ladder, start if whole else start.rows(some), options))
     return Minimum.joined(parts).rows(torch.cat(rows).argsort())

@@ -19,12 +19,11 @@ from rosse.fitting.plan import LINEAR_UNITS, Plan, among_all, same_everywhere, s
 from rosse.fitting.problem import Prior, Problem
 from rosse.fitting.start import FIRST, Trial, nearest_only, psf_width, rough_sky, starting_ellipses
 from rosse.fitting.units import to_fit, width_to_fit
-from rosse.fitting.view import View
+from rosse.fitting.view import SMALLEST_FRAME, View
 from rosse.light.psf import grid_of
 
 Floats = NDArray[np.float64]
 REACH = 4.0  # pixels that a centre may be away from where it was said to be
-SMALLEST_MIDDLE = 40  # pixels; frames are not cut down to less
 WELL_WITHIN = 1.6  # half-light radii of a starting guess
 LARGEST_GAP = 6.0  # an `at_most` ends, in the logarithm, this far below its limit
 
@@ -97,7 +96,7 @@ class Setup:
         times = torch.zeros(len(guess), dtype=torch.int64, device=guess.device)
         for halvings in range(1, 16):
             half = torch.tensor([(length >> halvings) / 2 for length in frame], dtype=reach.dtype, device=reach.device)
-            if min(frame) >> halvings < SMALLEST_MIDDLE:
+            if min(frame) >> halvings < SMALLEST_FRAME:
                 break
             times[(reach <= half).all(1)] = halvings
         return times

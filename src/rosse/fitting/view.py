@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rosse.light.psf import FourierGrid
 
-SMALLEST_FRAME = 32  # pixels are not made wider than leaves so many of them
+SMALLEST_FRAME = 40  # pixels are not made wider, nor frames cut down, than leaves so many on a side
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,11 +44,14 @@ class View:
         root[:, :, y, x] = 0.0
         return replace(self, root=root)
 
-    def coarser(self) -> View | None:
-        """The same on pixels twice as wide, good enough for the first steps of a fit; None where that cannot be."""
+    def coarser(self, smallest: int) -> View | None:
+        """The same on pixels twice as wide, good enough for the first steps of a fit.
+
+        None where that cannot be, or leaves fewer than `smallest` of them on a side.
+        """
         height, width = self.grid.frame
         my, mx = self.grid.size
-        if self.grid.zones > 1 or my % 4 or mx % 4 or min(height, width) < 2 * SMALLEST_FRAME:
+        if self.grid.zones > 1 or my % 4 or mx % 4 or min(height, width) < 2 * smallest:
             return None
         flux, weight = self.flux[:, :, : height // 2 * 2, : width // 2 * 2], self.root.square()
         weight = weight[:, :, : height // 2 * 2, : width // 2 * 2]
