@@ -217,10 +217,23 @@ class Bench:
     folder: Path
     methods: tuple[str, ...]
     seeds: int
+    kept: bool = False
+
+    def these(self, name: str, keys: list[str]) -> list[str]:
+        """Methods whose results are wanted, and are there if only those are."""
+        wanted = [(key, seed) for key in keys for seed in range(self.seeds)]
+
+        def there(method: str) -> bool:
+            return all(self.path(name, method, key, seed).exists() for key, seed in wanted)
+
+        return [method for method in self.methods if not self.kept or there(method)]
+
+    def path(self, name: str, method: str, key: str, seed: int) -> Path:
+        return self.folder / f"{name}-{method}-{key}-{seed}.npy"
 
     def said(self, method: str, task: Task, learn: np.ndarray, asked: np.ndarray, key: str, seed: int) -> np.ndarray:
         """What a method says, computed once."""
-        path = self.folder / f"{task.data.name}-{method}-{key}-{seed}.npy"
+        path = self.path(task.data.name, method, key, seed)
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             start = time.monotonic()
@@ -251,7 +264,7 @@ def efigi(bench: Bench) -> list[str]:
         f"| labels | method | {' | '.join(ATTRIBUTES.values())} |", "|---:|---|" + "---:|" * len(ATTRIBUTES),
     ]  # fmt: skip
     for count in (FEW["efigi"], len(learn)):
-        for method in bench.methods:
+        for method in bench.these(data.name, [str(count)]):
             found = []
             for seed in range(bench.seeds):
                 said = bench.said(method, task, some_of(learn, count, seed), judge, str(count), seed)
@@ -272,7 +285,7 @@ def zoo(bench: Bench) -> list[str]:
     lines = [f"Galaxy Zoo 1 in SDSS, elliptical, edge-on or spiral, for {len(judge)} galaxies set aside:", "",
              "| labels | method | balanced accuracy |", "|---:|---|---:|"]  # fmt: skip
     for count in (FEW["gz1-sdss"], len(learn)):
-        for method in bench.methods:
+        for method in bench.these(data.name, [str(count)]):
             found = []
             for seed in range(bench.seeds):
                 rows = some_of(learn, count, seed)
@@ -293,7 +306,7 @@ def rings(bench: Bench) -> list[str]:
     task = Task(data=data, classes=ring)
     fold = np.random.default_rng(0).permutation(len(data)) % FOLDS
     lines = [f"Rings of DECaLS, {len(data)} galaxies in {FOLDS} folds:", "", "| method | ROC-AUC |", "|---|---:|"]
-    for method in bench.methods:
+    for method in bench.these(data.name, [f"fold{each}" for each in range(FOLDS)]):
         found = []
         for seed in range(bench.seeds):
             share = np.zeros(len(data))
@@ -316,12 +329,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=SETS, default=list(SETS))
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--kept", action="store_true", help="show what FOLDER holds, run nothing")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     before, model = load(), load_model(MODEL)
     folder = given.folder / model.hash
-    bench = Bench(folder=folder, methods=tuple(given.methods), seeds=given.seeds)
+    bench = Bench(folder=folder, methods=tuple(given.methods), seeds=given.seeds, kept=given.kept)
     tables = [line for name in given.only for line in (*SETS[name](bench), "")]
     about = f"{machine()}, one thread, load {before:.1f} before. Model {MODEL}, weights {model.hash}; "
     about += "one seed." if given.seeds == 1 else f"means of {given.seeds} seeds."
