@@ -86,4 +86,5 @@ def _how_of(options: FinetuneOptions) -> FineTuning:
     return FineTuning(
         probe=replace(usual.probe, **given), whole=None if options.probe else replace(usual.whole, **given),
         decay=usual.decay if options.decay is None else options.decay, weights=options.weights, views=options.views,
+        side=options.side,
     )  # fmt: skip

@@ -313,6 +313,8 @@ class FinetuneOptions(CutoutOptions):
     )
     views: int | None = option("Turned views at prediction: 1, 4 or 8; default: as the model.", kind=int,
                                panel=TRAINING)  # fmt: skip
+    side: int | None = option("Side of the network's images, pixels; default: as the model.", kind=int,
+                              panel=NETWORK)  # fmt: skip
     seed: int | None = option("Of everything random; default 0.", kind=int, panel=TRAINING)
     device: str = option("cpu or cuda.", default="cpu", panel=TRAINING)
     overwrite: bool = option("Start anew, or go on (the default).", default=False, kind=bool,
