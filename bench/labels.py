@@ -149,20 +149,20 @@ def from_scratch(task: Task, learn: np.ndarray, asked: np.ndarray, seed: int) ->
     how = how_of(len(learn), seed)
     usual = TrainOptions(epochs=how.probe.epochs, batch=32, seed=seed, precision="bfloat16")
     whole = replace(how.whole or usual, rate=3e-3)
-    whole = replace(whole, epochs=2 * whole.epochs)
+    whole = replace(whole, epochs=max(16, whole.epochs if how.whole else 2 * whole.epochs))
     plain = replace(how, probe=replace(how.probe, epochs=1, rate=1e-4), whole=whole, decay=1.0)
     return tuned(blank(seed), task, learn, asked, plain)
 
 
 def how_of(count: int, seed: int) -> FineTuning:
     """Options of the fine-tuning: about as many steps, however many labels; the head alone learns from very few."""
-    epochs = int(np.clip(9000 / count, 8, 30))
+    epochs = int(np.clip(9000 / count, 14, 30))
     few = count < FEWEST
     return FineTuning(
-        probe=TrainOptions(epochs=epochs if few else max(3, epochs // 3), batch=32, rate=3e-3, seed=seed),
-        whole=None if few else TrainOptions(epochs=epochs, batch=32, rate=1e-3, seed=seed, precision="bfloat16"),
-        augmentation=Augmentation(zoom=0.1, tone=0.1, forget=0.0), norms=True, side=96 if few else 80, views=8,
-        shares=(0.12, 0.0), split_seed=seed,
+        probe=TrainOptions(epochs=epochs if few else 3, batch=32, rate=3e-3, seed=seed),
+        whole=None if few else TrainOptions(epochs=epochs, batch=32, rate=3e-3, seed=seed, precision="bfloat16"),
+        augmentation=Augmentation(zoom=0.1, tone=0.1, forget=0.0), norms=True, decay=0.9,
+        side=96 if few else 80, views=8, shares=(0.12, 0.0), split_seed=seed,
     )  # fmt: skip
 
 

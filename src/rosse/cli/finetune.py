@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rosse.votes.quantities import Quantities
     from rosse.votes.table import VoteTable
 
+ALONE = 30  # epochs of a head that learns alone
+
 HELP = """Teach a model another question from a few hundred labels: votes on a tree, classes, or numbers.
 
 First the head alone learns, then the whole network, its first layers the slowest. Ctrl-C saves, the same command goes
@@ -83,6 +85,8 @@ def _how_of(options: FinetuneOptions) -> FineTuning:
         if getattr(options, name) is not None
     }
     assert usual.whole is not None
+    if options.probe:
+        given = {"epochs": ALONE, **given}
     return FineTuning(
         probe=replace(usual.probe, **given), whole=None if options.probe else replace(usual.whole, **given),
         decay=usual.decay if options.decay is None else options.decay, weights=options.weights, views=options.views,

@@ -303,10 +303,11 @@ class FinetuneOptions(CutoutOptions):
     rounded: bool = option("Round shares of weighted votes to whole votes.", default=False, kind=bool,
                            flags=("--rounded",))  # fmt: skip
     redshift: str | None = option("Table with ids and redshifts.")
-    epochs: int | None = option("At most, of each of the two stages; default 30.", kind=int, panel=TRAINING)
+    epochs: int | None = option("At most, of each stage; default 5 of the head, 20 of the whole, 30 with --probe.",
+                                kind=int, panel=TRAINING)  # fmt: skip
     batch: int | None = option("Galaxies in a step; default 32.", kind=int, panel=TRAINING)
     probe: bool = option("Leave the encoder as it is.", default=False, kind=bool, flags=("--probe",), panel=TRAINING)
-    decay: float | None = option("Of the rate, from block to block of the encoder; default 0.7.", kind=float,
+    decay: float | None = option("Of the rate, from block to block of the encoder; default 0.9.", kind=float,
                                  panel=TRAINING)  # fmt: skip
     weights: str | dict[str, float] | None = option(
         "Weights of questions, bar=2,merging=0.5, or balanced.", panel=TRAINING, parse=config.weights

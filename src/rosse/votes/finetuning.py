@@ -49,9 +49,9 @@ class FineTuning:
     shares, split_seed : as of `VoteTraining`.
     """
 
-    probe: TrainOptions = field(default_factory=lambda: TrainOptions(epochs=30, batch=32, rate=3e-3))
-    whole: TrainOptions | None = field(default_factory=lambda: TrainOptions(epochs=30, batch=32, rate=1e-3))
-    decay: float = 0.7
+    probe: TrainOptions = field(default_factory=lambda: TrainOptions(epochs=5, batch=32, rate=3e-3))
+    whole: TrainOptions | None = field(default_factory=lambda: TrainOptions(epochs=20, batch=32, rate=3e-3))
+    decay: float = 0.9
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(zoom=0.1, tone=0.1))
     weights: Mapping[str, float] | str | None = None
     norms: bool = True
