@@ -147,9 +147,8 @@ def pretrained(task: Task, learn: np.ndarray, asked: np.ndarray, seed: int) -> n
 
 def from_scratch(task: Task, learn: np.ndarray, asked: np.ndarray, seed: int) -> np.ndarray:
     how = how_of(len(learn), seed)
-    usual = TrainOptions(epochs=how.probe.epochs, batch=32, seed=seed, precision="bfloat16")
-    whole = replace(how.whole or usual, rate=3e-3)
-    whole = replace(whole, epochs=max(16, whole.epochs if how.whole else 2 * whole.epochs))
+    epochs = int(np.clip(18000 / len(learn), 16, 60))  # there is more to learn
+    whole = TrainOptions(epochs=epochs, batch=32, rate=3e-3, seed=seed, precision="bfloat16")
     plain = replace(how, probe=replace(how.probe, epochs=1, rate=1e-4), whole=whole, decay=1.0)
     return tuned(blank(seed), task, learn, asked, plain)
 
