@@ -35,6 +35,7 @@ BULGE_DISC = rosse.Sersic("bulge") + rosse.Exponential("disc")
 FITTED = ("ok", "exceeds_frame")
 PART = 256  # galaxies of a catalogue that are in memory at a time
 ON_GPU = 8192  # galaxies that a GPU is given
+AT_LEAST = 256  # galaxies of a fit that is timed: fewer are repeated, for nobody waits for a fit of a few
 
 
 def main() -> None:
@@ -61,7 +62,7 @@ def main() -> None:
     if a.catalogue:
         result |= catalogue(cutouts, model, a.catalogue)
     else:
-        count = a.repeat or (ON_GPU if a.device == "cuda" else len(cutouts))
+        count = a.repeat or (ON_GPU if a.device == "cuda" else max(len(cutouts), AT_LEAST))
         many = cutouts if count == len(cutouts) else repeated(cutouts, count)
         seconds = timed(lambda: rosse.fit(many.to(a.device), model).table(), a.seconds)
         result |= {"count": count, "rate": len(many) / seconds, "peak_memory": peak_memory()}
