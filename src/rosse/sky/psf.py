@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -265,8 +265,3 @@ def _blur(fwhm: float, k: Array, sharp: Array) -> float:
         return float(np.trapezoid(passed * j0(k * fwhm / 2), k) - 0.5 * np.trapezoid(passed, k))
 
     return 0.0 if excess(0.0) >= 0 else float(brentq(excess, 0.0, fwhm))
-
-
-def with_fwhm(psf: Psf, fwhm: tuple[float, ...]) -> Psf:
-    """The same kind of PSF with other widths, arcsec."""
-    return replace(psf, fwhm=fwhm)
