@@ -1,7 +1,8 @@
 """Real galaxies: the same ones seen by two surveys, and those that other fitters measured.
 
 The KiDS stamps are cut where the PSF becomes negative (see `cut_psf`): as they come the second moment of all ten is
-negative or, of one, next to nothing, which no PSF has. What is left between the surveys is more than noise; `docs/fit.md` lists it and `stated` holds it.
+negative or, of one, next to nothing, which no PSF has. What is left between the surveys is more than noise;
+`docs/fit.md` lists it and `stated` holds it.
 """
 
 import math
